@@ -39,7 +39,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         return events
 
     def _wait_for_threads(self) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait in real time until something happens; a thread that is silent for `patience` seconds no longer holds the clock."""
+        """Wait in real time until something happens; threads silent for `patience` seconds no longer hold the clock."""
         give_up_at = time.monotonic() + self.patience
         while (left := give_up_at - time.monotonic()) > 0:
             if events := super().select(left):
@@ -58,8 +58,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     Peers in other processes, and threads the loop was not told of, are not waited for: wrap them in `external`.
 
     Args:
-        patience: real seconds to wait for a silent worker thread; after that the clock moves without it. This is what lets
-            a deadline run out over a thread that never returns.
+        patience: real seconds to wait for a silent worker thread; after that the clock moves without it. This is what
+            lets a deadline run out over a thread that never returns.
     """
 
     def __init__(self, patience: float = 5.0) -> None:
@@ -83,11 +83,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         finally:
             self._ended(work)
 
-    def run_in_executor(  # type: ignore[override]  # typeshed spells the same signature with its own private type names
-        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
-    ) -> asyncio.Future[T]:
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """As in asyncio, and the clock stands still until the job has ended and its result has been delivered."""
-        self._check_closed()
+        if self.is_closed():
+            raise RuntimeError("cannot start a job: the event loop is closed")
         if executor is None:
             if self._pool is None:
                 self.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))

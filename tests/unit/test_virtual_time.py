@@ -101,10 +101,14 @@ def test_ready_io_goes_first() -> None:
 def test_executor_jobs_hold_the_clock() -> None:
     """A job in a worker thread takes no virtual time, however long it really takes."""
 
+    def work() -> str:
+        time.sleep(0.05)
+        return "done"
+
     async def main() -> tuple[str, float]:
         start = _loop().time()
         async with asyncio.timeout(0.001):
-            answer = await asyncio.to_thread(lambda: time.sleep(0.05) or "done")
+            answer = await asyncio.to_thread(work)
         return answer, _loop().time() - start
 
     assert run(main()) == ("done", 0.0)
