@@ -31,12 +31,13 @@ class _JumpingSelector(selectors.DefaultSelector):
         events = super().select(0)
         if events or timeout == 0:
             return events
-        if self.at_work - self.given_up:
-            return self._wait_for_threads()
+        held = self.at_work if timeout is None else self.at_work - self.given_up
+        if held and (events := self._wait_for_threads()):
+            return events
         if timeout is None:
             raise RuntimeError("deadlock: no timer and no I/O left to wait for")
         self.now += max(timeout, 0.0)
-        return events
+        return []
 
     def _wait_for_threads(self) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait in real time until something happens; threads silent for `patience` seconds no longer hold the clock."""
