@@ -1,0 +1,40 @@
+"""How long to pause before the next attempt, and when a link has earned its patience back. Pure."""
+
+import random
+from collections.abc import Callable, Iterator
+
+from connmgr.settings import SupervisionSettings
+
+
+def base_delay(settings: SupervisionSettings, n: int) -> float:
+    """Pause number `n` (from 0) in seconds, before jitter: initial · multiplierⁿ, at most the maximum.
+
+    For the default settings: 5, 7.5, 11.25, 16.875, 25.3125, 37.96875, 56.953125, 60, 60, …
+    """
+    try:
+        delay = settings.reconnect_delay_initial * settings.reconnect_delay_multiplier**n
+    except OverflowError:
+        return settings.reconnect_delay_max
+    return min(delay, settings.reconnect_delay_max)
+
+
+def delays(settings: SupervisionSettings, uniform: Callable[[float, float], float] = random.uniform) -> Iterator[float]:
+    """The pauses of one series of failures, without end.
+
+    Each is spread over ±`reconnect_jitter` of itself and never exceeds `reconnect_delay_max`; with jitter 0 the
+    series is exact.
+    """
+    n = 0
+    while True:
+        delay, jitter = base_delay(settings, n), settings.reconnect_jitter
+        yield min(delay * uniform(1 - jitter, 1 + jitter), settings.reconnect_delay_max) if jitter else delay
+        if delay < settings.reconnect_delay_max:
+            n += 1
+
+
+def is_stable(settings: SupervisionSettings, up_for: float) -> bool:
+    """Whether a link that has been up for so many seconds clears its attempts and its backoff.
+
+    Clearing them on connecting would let a peer that accepts and drops at once be dialled without any pause.
+    """
+    return up_for >= settings.stable_after

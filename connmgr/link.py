@@ -1,0 +1,284 @@
+"""What a connection object and its supervisor share: the current session, its exchanges, and signs of life.
+
+A *session* is the time from one `connect()` to its `disconnect()`. Everything a plugin reports carries the session in
+which it was started (a context variable that tasks and transport callbacks inherit), so that what an old session still
+has to say never touches a newer one.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Protocol
+
+from connmgr.errors import NoAnswerError, NotConnectedError, RefusedError, TransientError, describe
+from connmgr.states import ConnectionStatus
+
+inside: ContextVar[tuple["Link", int] | None] = ContextVar("connmgr_inside", default=None)
+"""The link and session whose plugin call (or a task started by it) runs here."""
+
+
+class Watcher(Protocol):
+    """The side of the supervisor that a link talks to. Called in the event loop's thread only."""
+
+    def link_lost(self, reason: str) -> None:
+        """The current session is over, says the plugin."""
+
+    def answered(self, round_trip: float) -> None:
+        """An exchange was finished in this many seconds."""
+
+    def outlook(self) -> str:
+        """What happens next, for the message of a call that met a dead link."""
+
+
+class Link:
+    """Shared between one connection object and the supervisor that owns it.
+
+    Without a supervisor (a plugin used by hand) the plugin's own assignments count and nobody is told of losses.
+    """
+
+    __slots__ = (
+        "_async_lock",
+        "_loop",
+        "_thread",
+        "_thread_lock",
+        "_waiters",
+        "assigned_at",
+        "assigned_attempts",
+        "assigned_status",
+        "attempts",
+        "checking",
+        "connected_at",
+        "fault",
+        "is_open",
+        "name",
+        "session",
+        "status",
+        "traffic_at",
+        "watcher",
+    )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.status: ConnectionStatus | None = None  # the supervisor's word; None without a supervisor
+        self.attempts = 0
+        self.connected_at: float | None = None
+        self.assigned_status = ConnectionStatus.DISCONNECTED  # the plugin's word
+        self.assigned_attempts = 0
+        self.assigned_at: float | None = None
+        self.session = 0
+        self.is_open = False
+        self.fault: str | None = None
+        self.checking = False
+        self.traffic_at: float | None = None
+        self.watcher: Watcher | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._async_lock: asyncio.Lock | None = None
+        self._thread_lock: threading.Lock | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+
+    # --- the supervisor's side
+
+    def supervise(self, watcher: Watcher) -> None:
+        """From now on `watcher` owns this link; called in its event loop."""
+        self.watcher = watcher
+        self.status = ConnectionStatus.DISCONNECTED
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+
+    def begin_session(self) -> int:
+        """A `connect()` is about to be called. Forgets the faults of the session before."""
+        self.session += 1
+        self.is_open = True
+        self.fault = None
+        self.traffic_at = None
+        self._async_lock = self._thread_lock = None  # a lock that an abandoned call holds is left to it
+        return self.session
+
+    def end_session(self) -> None:
+        """The session is over: exchanges are refused from here on."""
+        self.is_open = False
+
+    def set_status(self, status: ConnectionStatus) -> None:
+        """The supervisor's word, which also overwrites the plugin's."""
+        self.status = self.assigned_status = status
+        if status is ConnectionStatus.CONNECTED:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an exchange is going on."""
+        return bool(
+            (self._async_lock and self._async_lock.locked()) or (self._thread_lock and self._thread_lock.locked())
+        )
+
+    # --- the plugin's side
+
+    def now(self) -> float:
+        """The loop's clock, which tests can make virtual."""
+        return self._loop.time() if self._loop is not None else time.monotonic()
+
+    def is_inside(self) -> bool:
+        """Whether the caller is the plugin itself, in its current session."""
+        return inside.get() == (self, self.session)
+
+    def calling_session(self) -> int:
+        """The session that the caller belongs to; callers from outside belong to the current one."""
+        here = inside.get()
+        return here[1] if here is not None and here[0] is self else self.session
+
+    def lost(self, session: int, reason: str) -> None:
+        """Report that `session` is over. Thread-safe; ignored when it is not the current one."""
+        if session != self.session or not self.is_open:
+            return
+        if self.fault is None:
+            self.fault = reason
+        self._tell(lambda watcher: watcher.link_lost(reason) if session == self.session else None)
+
+    def saw_traffic(self) -> None:
+        """The device said something sensible: it lives. A health check's own traffic is not counted."""
+        if not self.checking:
+            self.traffic_at = self.now()
+
+    def finished(self, session: int, round_trip: float) -> None:
+        """An exchange of `session` was finished properly."""
+        if session == self.session:
+            self.saw_traffic()
+            self._tell(lambda watcher: watcher.answered(round_trip))
+
+    def require_open(self) -> None:
+        """Raise unless an exchange may start now."""
+        if self.watcher is not None and not self.is_open:
+            raise NotConnectedError(f"cannot use {self.name}: {self.watcher.outlook()}")
+        if self.calling_session() != self.session:
+            raise NotConnectedError(f"cannot use {self.name}: this belongs to a connection that is gone")
+        if self.fault is not None:
+            raise NotConnectedError(f"cannot use {self.name}: the link is broken ({self.fault}); it is being reopened")
+
+    async def wait_connected(self, timeout: float) -> None:
+        """Return when the status is connected.
+
+        Raises:
+            NotConnectedError: it was not, for `timeout` seconds.
+        """
+        if self.watcher is None:
+            return
+        if self.status is ConnectionStatus.CONNECTED and self.fault is None:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(timeout):
+                await waiter
+        except TimeoutError:
+            raise NotConnectedError(f"cannot use {self.name}: {self.watcher.outlook()}") from None
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def async_lock(self) -> asyncio.Lock:
+        """The lock that serialises this session's exchanges."""
+        if self._async_lock is None:
+            self._async_lock = asyncio.Lock()
+        return self._async_lock
+
+    def thread_lock(self) -> threading.Lock:
+        """The same for plain methods, which run in threads."""
+        if self._thread_lock is None:
+            self._thread_lock = threading.Lock()
+        return self._thread_lock
+
+    def _tell(self, message: Callable[[Watcher], None]) -> None:
+        watcher, loop = self.watcher, self._loop
+        if watcher is None or loop is None:
+            return
+        if threading.get_ident() == self._thread:
+            message(watcher)
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(message, watcher)
+
+
+class Exchange:
+    """One request and its answer on a link: `async with` in async methods, `with` in plain ones.
+
+    Left by an exception or a cancellation, other than `RefusedError`, the link counts as broken: the late answer to
+    this request must never be taken for the answer to the next one.
+    """
+
+    __slots__ = ("_deadline", "_link", "_lock", "_session", "_started", "_timeout")
+
+    def __init__(self, link: Link, timeout: float) -> None:
+        self._link = link
+        self._timeout = timeout
+
+    async def __aenter__(self) -> None:
+        link = self._link
+        link.require_open()
+        self._lock: asyncio.Lock | threading.Lock = link.async_lock()
+        began = link.now()
+        if self._lock.locked():
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._lock.acquire()
+            except TimeoutError:
+                raise TransientError(f"cannot use {link.name}: still busy after {self._timeout:g} s") from None
+        else:
+            await self._lock.acquire()
+        try:
+            link.require_open()
+        except BaseException:
+            self._lock.release()
+            raise
+        self._session, self._started = link.session, link.now()
+        self._deadline = asyncio.timeout(self._timeout - (self._started - began))
+        await self._deadline.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._deadline.__aexit__(kind, error, trace)
+        except TimeoutError:
+            self._break(f"no answer within {self._timeout:g} s")
+            raise NoAnswerError(f"{self._link.name}: no answer within {self._timeout:g} s") from error
+        else:
+            self._settle(error)
+        finally:
+            self._lock.release()
+
+    def __enter__(self) -> None:
+        link = self._link
+        link.require_open()
+        self._lock = link.thread_lock()
+        if not self._lock.acquire(timeout=self._timeout):
+            raise TransientError(f"cannot use {link.name}: still busy after {self._timeout:g} s")
+        try:
+            link.require_open()
+        except BaseException:
+            self._lock.release()
+            raise
+        self._session, self._started = link.session, link.now()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._settle(error)
+        self._lock.release()
+
+    def _settle(self, error: BaseException | None) -> None:
+        if error is None or isinstance(error, RefusedError):
+            self._link.finished(self._session, self._link.now() - self._started)
+        else:
+            self._break(f"an exchange was left unfinished: {describe(error)}")
+
+    def _break(self, reason: str) -> None:
+        link = self._link
+        if self._session == link.session and link.fault is None:
+            link.fault = reason
+        link.lost(self._session, reason)
