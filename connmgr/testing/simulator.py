@@ -37,12 +37,12 @@ class Simulator(ABC):
 
     @abstractmethod
     async def stop(self) -> None:
-        """Close the listener and every live client, and free the port. Harmless when not started; `start` works again."""
+        """Close the listener and every live client, and free the port; `start` works again. Harmless when stopped."""
 
     @property
     @abstractmethod
     def config(self) -> dict[str, Any]:
-        """The "config" object of a connection to this device, as it stands in connections.json. A new dict each time."""
+        """The "config" object of a connection to it, as it stands in connections.json. A new dict each time."""
 
     @property
     @abstractmethod

@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps to the next timer instead of waiting for it: an hour of backoff takes a millisecond."""
+"""An event loop whose clock jumps to the next timer instead of waiting for it: an hour takes a millisecond."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().set_default_executor(executor)
         self._pool = executor
 
-    async def shutdown_default_executor(self, *args: Any, **kwargs: Any) -> None:
+    async def shutdown_default_executor(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - `timeout` is new in 3.12
         with self.external():
             await super().shutdown_default_executor(*args, **kwargs)
 
