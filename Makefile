@@ -1,8 +1,9 @@
-# Every target brings what it needs: a Python environment in .venv with the exact packages of constraints.txt.
+# Every target brings what it needs: a Python environment in .venv with the exact packages of constraints*.txt.
 
 VENV    ?= .venv
 PY      := $(VENV)/bin/python
-READY   := $(VENV)/.ready
+RUN     := $(VENV)/.ready-to-run
+DEV     := $(VENV)/.ready-to-develop
 WORKERS ?= 2
 ARGS    ?=
 export VENV PYTHON
@@ -15,19 +16,24 @@ help: ## this list
 	@echo
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s%s\n", $$1, $$2 }'
 
-$(READY): constraints.txt pyproject.toml .ci/setup
-	@.ci/setup venv
+# What running takes; what working on it takes contains that.
+$(RUN): constraints.txt pyproject.toml .ci/setup
+	@.ci/setup venv constraints.txt
 	@touch $@
 
-demo: $(READY) ## five simulated devices, the daemon and a live view of both (ARGS='--seconds 20')
+$(DEV): constraints-dev.txt pyproject.toml .ci/setup
+	@.ci/setup venv constraints-dev.txt
+	@touch $(RUN) $@
+
+demo: $(RUN) ## five simulated devices, the daemon and a live view of both (ARGS='--seconds 20')
 	@$(VENV)/bin/connmgr demo $(ARGS)
 
-test: $(READY) ## everything: lint, types, imports, all tests
+test: $(DEV) ## everything: lint, types, imports, all tests
 	@.ci/setup packages
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory pytest
 
-lint: $(READY) ## style, formatting, types and import rules
+lint: $(DEV) ## style, formatting, types and import rules
 	@echo "==> ruff"
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check --quiet . || { echo "the files above are not formatted: make format"; exit 1; }
@@ -36,15 +42,15 @@ lint: $(READY) ## style, formatting, types and import rules
 	@echo "==> import rules"
 	@$(VENV)/bin/lint-imports --no-logo
 
-format: $(READY) ## formatting and the fixes ruff makes by itself
+format: $(DEV) ## formatting and the fixes ruff makes by itself
 	@$(PY) -m ruff check --fix-only --quiet .
 	@$(PY) -m ruff format .
 
-pytest: $(READY) ## the tests alone (ARGS='tests/unit -k backoff', WORKERS=0 for one process)
+pytest: $(DEV) ## the tests alone (ARGS='tests/unit -k backoff', WORKERS=0 for one process)
 	@echo "==> pytest"
 	@$(PY) -m pytest -n $(WORKERS) --durations=10 $(ARGS)
 
-bench: $(READY) ## the measurements of docs/performance.md, on this machine
+bench: $(RUN) ## the measurements of docs/performance.md, on this machine
 	@$(PY) tests/bench/run.py $(ARGS)
 
 constraints: ## resolve constraints.txt again from pyproject.toml
