@@ -113,15 +113,16 @@ def test_no_second_copy() -> None:
 def test_plugins_see_only_what_is_public(plugin: Path) -> None:
     """A built-in plugin imports of connmgr what a third party's plugin may: connmgr and connmgr.testing."""
     for path in plugin.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        for node in ast.walk(ast.parse(path.read_text(), str(path))):
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
-            for module in modules:
-                if module.split(".")[0] == "connmgr":
-                    assert module == "connmgr" or module.startswith("connmgr.testing"), (
-                        f"{path}:{node.lineno}: {module}"
-                    )
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules = [node.module or ""]
+            else:
+                continue
+            core = [module.split(".") for module in modules if module.split(".")[0] == "connmgr"]
+            private = [module for module in core if module[:2] not in (["connmgr"], ["connmgr", "testing"])]
+            assert not private, f"{path}:{node.lineno} imports {private}"
 
 
 @pytest.mark.parametrize("name", ["constraints.txt", "constraints-dev.txt"])
