@@ -159,11 +159,12 @@ class _Plain:
         if len(text) <= self._limit:
             return self.text(text)
         head, tail = self._limit // 4, self._limit - self._limit // 4
-        begin = self._scrub(text[: head + SECRET_MARGIN])[:-SECRET_MARGIN][:head]
-        end = self._scrub(text[-(tail + SECRET_MARGIN) :])[SECRET_MARGIN:][-tail:]
-        if len(text) <= self._limit + SECRET_MARGIN:  # short enough to scrub whole: no margin needed
+        if len(text) <= self._limit + SECRET_MARGIN:  # scrubbed whole, so no cut goes through a secret
             whole = self._scrub(text)
             begin, end = whole[:head], whole[-tail:]
+        else:
+            begin = self._scrub(text[: head + SECRET_MARGIN])[:-SECRET_MARGIN][:head]
+            end = self._scrub(text[-(tail + SECRET_MARGIN) :])[SECRET_MARGIN:][-tail:]
         return f"{begin}\n… (cut, {len(text)} characters)\n{end}"
 
     def value(self, value: object, depth: int = 0) -> Any:  # noqa: ANN401 - JSON data
