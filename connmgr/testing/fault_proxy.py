@@ -57,6 +57,13 @@ class FaultProxy(Faults):
         """Clients connected right now."""
         return len(self._lines)
 
+    @property
+    def descriptors(self) -> set[int]:
+        """The proxy's own open files."""
+        ends = (end for line in self._lines for end in (line.client, line.device) if end)
+        socks = [self._reserved, self._listener, *(end.sock for end in ends)]
+        return {sock.fileno() for sock in socks if sock} - {-1}
+
     async def __aenter__(self) -> Self:
         self._listen()
         return self

@@ -76,6 +76,11 @@ class Faults:
         self._released = asyncio.Event()
         self._healed = asyncio.Event()
 
+    @property
+    def last_answer(self) -> bytes:
+        """The device's last answer, as far as it is kept."""
+        return self._answer
+
     # --- switches
 
     def silence(self, direction: Direction | None = None) -> None:

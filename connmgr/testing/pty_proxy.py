@@ -21,18 +21,18 @@ class _Pty:
     """A pty in raw mode behind a symlink that outlives it. Closing it is what pulling the plug looks like."""
 
     def __init__(self, link: Path) -> None:
-        master, self._slave = os.openpty()
+        master, self.slave = os.openpty()
         self.end = _Descriptor(master)
         self._link = link
-        tty.setraw(self._slave)  # held open, so that the master works before anybody has opened the path
+        tty.setraw(self.slave)  # held open, so that the master works before anybody has opened the path
         fresh = link.with_name(f".{link.name}.new")
         fresh.unlink(missing_ok=True)
-        fresh.symlink_to(os.ttyname(self._slave))
+        fresh.symlink_to(os.ttyname(self.slave))
         fresh.replace(link)
 
     def close(self) -> None:
         self.end.close()
-        os.close(self._slave)
+        os.close(self.slave)
         self._link.unlink(missing_ok=True)
 
 
@@ -113,6 +113,12 @@ class _PtyLine(Faults):
         await asyncio.gather(*self._ended, return_exceptions=True)
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def descriptors(self) -> set[int]:
+        """The proxy's own open files."""
+        near = {self._pty.end.number, self._pty.slave} if self._pty else set()
+        return near | ({self._far.number} if self._far else set())
 
     @property
     def plugged(self) -> bool:
