@@ -156,8 +156,12 @@ class Rig:
     async def warm_up(self) -> None:
         """One whole session, so that imports, caches and thread pools exist before anything is counted."""
         async with self.session() as driver:
-            await self.exercise(driver)
-            await driver.health_check()
+            for what, ended in (
+                ("the exercise", await self.exercise(driver)),
+                ("health_check()", await driver.health_check()),
+            ):
+                if ended.error is not None:
+                    raise ContractViolation(f"{what} with a healthy device {ended}")
         self.take_stock()
 
     def take_stock(self) -> None:
