@@ -33,7 +33,7 @@ _ABOUT_SECRETS: Final = frozenset(
     {"dir", "directory", "file", "interval", "length", "name", "path", "size", "timeout", "type", "uri", "url"}
 )
 _SECRET_PARTS: Final = ("password", "passwd", "passphrase", "secret", "token", "credential", "apikey", "privatekey")
-_URL_PASSWORD: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/?#]*?:)([^\s/?#]+)(?=@)")
+_URL_PASSWORD: Final = re.compile(r"(://[^\s/?#:@]*:)([^\s/?#]+)(?=@)")
 
 
 @lru_cache(maxsize=4096)

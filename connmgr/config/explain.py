@@ -15,6 +15,9 @@ from connmgr.places import Path
 IsSecret = Callable[[Path], bool]
 Models = tuple[type[BaseModel], ...]
 
+MOST: Final = 1000
+"""Problems told of one section; more than that is not a slip but the wrong file."""
+
 _EXPECTED: Final[Mapping[str, str]] = {
     "bool": "true or false",
     "dict": "an object {…}",
@@ -50,31 +53,32 @@ _NOT: Final[Mapping[str, str]] = {
 
 
 def explain(error: ValidationError, model: type[BaseModel], data: object, is_secret: IsSecret) -> list[Finding]:
-    """What a `ValidationError` means, with paths relative to the data that was validated.
+    """What a `ValidationError` means, with paths relative to the data that was validated: at most `MOST` findings.
 
     Args:
         is_secret: tells for a path whether its value must not be shown.
     """
-    findings: list[Finding] = []
-    for details in error.errors(include_url=False, include_input=False):
-        findings += _explain_one(details, model, data, is_secret)
+    errors = error.errors(include_url=False, include_input=False)
+    findings = [_explain_one(details, model, data, is_secret) for details in errors[:MOST]]
+    if len(errors) > MOST:
+        findings.append(Finding((), f"{len(errors) - MOST} more problems below this", "is it the right file?"))
     return findings
 
 
-def _explain_one(details: ErrorDetails, model: type[BaseModel], data: object, is_secret: IsSecret) -> list[Finding]:
+def _explain_one(details: ErrorDetails, model: type[BaseModel], data: object, is_secret: IsSecret) -> Finding:
     kind, context = details["type"], details.get("ctx", {})
     path, value = _real_path(details["loc"], data, is_missing=kind == "missing")
     if kind == "missing":
-        return [Finding(path, "required, but missing", _add(path, model))]
+        return Finding(path, "required, but missing", _add(path, model))
     if kind == "extra_forbidden":
-        return [Finding(path, "unknown key", nearest(str(path[-1]), known_keys(model, path[:-1])), at_key=True)]
+        return Finding(path, "unknown key", nearest(str(path[-1]), known_keys(model, path[:-1])), at_key=True)
     if path and details["loc"][-1] == "[key]":
-        return [Finding(path, _lowered(details["msg"]), str(context.get("remedy", "")), at_key=True)]
+        return Finding(path, _lowered(details["msg"]), str(context.get("remedy", "")), at_key=True)
     secret = is_secret(path)
     fields = [name for name in context.get("fields", ()) if isinstance(data, dict) and name in data]
     path = (*path, fields[0]) if fields else path
     message, remedy = _told(kind, context, details["msg"], value, secret)
-    return [Finding(path, message, remedy)]
+    return Finding(path, message, remedy)
 
 
 def _told(kind: str, context: Mapping[str, Any], text: str, value: object, secret: bool) -> tuple[str, str]:
@@ -88,6 +92,8 @@ def _told(kind: str, context: Mapping[str, Any], text: str, value: object, secre
         return f"{value_shown} is {relation}", f"at {limit} {context[name]} characters"
     if kind in _NOT:
         return f"{value_shown} is not {_NOT[kind].format(**context)}", ""
+    if kind == "int_type" and isinstance(value, float):
+        return f"{value_shown} is not a whole number", ""
     expected = _EXPECTED.get(kind.split("_", maxsplit=1)[0]) if kind.endswith(("_type", "_parsing")) else None
     if expected:
         return f"{_wrong_kind(value, value_shown, secret)}, {expected} is expected", ""

@@ -148,8 +148,9 @@ class _Reader:
         """The file's settings; for those that are wrong, the defaults, so that connections can still be checked."""
         if not isinstance(section, dict):
             return GlobalSettings()
-        settings = self._validate(GlobalSettings, section, ("settings",))
-        return settings or _valid_part(section)
+        settings, found = _settle(GlobalSettings, {}, section)
+        self.findings += [finding.below(("settings",)) for finding in found]
+        return settings
 
     def _connection(self, key: str, entry: object, base: GlobalSettings) -> ConnectionConfig | None:
         where: Path = ("connections", key)
@@ -168,7 +169,7 @@ class _Reader:
         own = entry.get("settings", {})
         settings = self._settings(own if isinstance(own, dict) else {}, raw.get(AUTO_RECONNECT), base, where)
         config, public = self._config(raw, info, (*where, "config"))
-        if section is None or settings is None or len(self.findings) > before:
+        if section is None or len(self.findings) > before:
             return None
         return ConnectionConfig(
             id=key,
@@ -199,7 +200,7 @@ class _Reader:
 
     def _settings(
         self, own: dict[str, Any], from_config: object, base: GlobalSettings, where: Path
-    ) -> SupervisionSettings | None:
+    ) -> SupervisionSettings:
         """The connection's own settings over the file's; `auto_reconnect` may stand in the config, as it always did."""
         inherited = base.supervision()
         if isinstance(from_config, bool):
@@ -209,12 +210,9 @@ class _Reader:
             self.findings.append(Finding((*where, "config", AUTO_RECONNECT), message))
         if not own:
             return inherited
-        try:
-            return SupervisionSettings.model_validate({**inherited.model_dump(), **own})
-        except ValidationError as error:
-            found = explain(error, SupervisionSettings, own, lambda _: False)
-            self.findings += [_for_connection(finding).below((*where, "settings")) for finding in found]
-            return None
+        settings, found = _settle(SupervisionSettings, inherited.model_dump(), own)
+        self.findings += [_for_connection(finding).below((*where, "settings")) for finding in found]
+        return settings
 
     def _config(self, raw: dict[str, Any], info: TypeInfo | None, where: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         """The config with its secrets, and as it may be shown; all secrets are remembered before anything can fail."""
@@ -280,13 +278,17 @@ def _for_connection(finding: Finding) -> Finding:
     return dataclasses.replace(finding, message=message, remedy='it belongs into the "settings" of the file')
 
 
-def _valid_part(section: dict[str, Any]) -> GlobalSettings:
-    rest = section
+def _settle(model: type[_ModelT], inherited: dict[str, Any], own: dict[str, Any]) -> tuple[_ModelT, list[Finding]]:
+    """Settings without those that are wrong, and what is wrong with these.
+
+    Takes several rounds: how settings go together is only checked once each is right by itself.
+    """
+    rest, findings = own, list[Finding]()
     while True:
         try:
-            return GlobalSettings.model_validate(rest)
+            return model.model_validate({**inherited, **rest}), findings
         except ValidationError as error:
-            wrong: set[object] = set()
-            for details in error.errors(include_input=False, include_url=False):
-                wrong |= {*details["loc"][:1], *details.get("ctx", {}).get("fields", ())}
-            rest = {key: value for key, value in rest.items() if key not in wrong}
+            found = explain(error, model, rest, lambda _: False)
+            findings += found
+            wrong = {finding.path[:1] for finding in found}
+            rest = {} if () in wrong else {key: value for key, value in rest.items() if (key,) not in wrong}
