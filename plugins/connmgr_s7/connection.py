@@ -200,7 +200,13 @@ class S7Connection(BaseConnection[S7Options]):
             raise
         except TransientError as error:
             self.update_stats(errors=1)
-            raise _told(error, what, sent=sent, changes=changes) from error
+            reason = str(error).removeprefix(f"{self.connection_id}: ")
+            reason = reason if reason.startswith("cannot ") else f"cannot {what}: {reason}"
+            if sent:
+                raise NoAnswerError(f"{reason}; the PLC may have executed it: read it back") from error
+            if changes:
+                raise TransientError(f"{reason}; nothing was written") from error
+            raise type(error)(reason) from error
 
     async def _open_session(self) -> "PlcSession":
         """The session, if it is ready for exchanges.
@@ -213,13 +219,3 @@ class S7Connection(BaseConnection[S7Options]):
             await self.wait_until_connected(0)  # raises, with what happens next
             raise NotConnectedError(f"cannot use {self.connection_id}: it is not connected")
         return session
-
-
-def _told(error: TransientError, what: str, *, sent: bool, changes: bool) -> TransientError:
-    """The error in the words of the call, of the type that says whether something may have been written."""
-    reason = str(error) if str(error).startswith("cannot ") else f"cannot {what}: {error}"
-    if sent:
-        return NoAnswerError(f"{reason}; the PLC may have executed it: read it back")
-    if changes:
-        return TransientError(f"{reason}; nothing was written")
-    return type(error)(reason)

@@ -36,8 +36,8 @@ class FakePlc(Server):
             self.register_area(SrvArea.DB, number, content)
         for letter, content in memory.items():
             self.register_area(MEMORY[letter], 0, content)
-        self._sockets: set[socket.socket] = set()
-        self._sockets_lock = threading.Lock()
+        self._served: dict[threading.Thread, socket.socket] = {}
+        self._served_lock = threading.Lock()
 
     def listen(self, host: str, port: int) -> int:
         """Accept clients on that address only. Returns the port, which the system chose for 0.
@@ -63,11 +63,12 @@ class FakePlc(Server):
             self.server_thread.join(max(deadline - time.monotonic(), 0.0))
         if self.server_socket is not None:
             self.server_socket.close()  # not before its thread has let go: the number may become another file's
-        with self._sockets_lock:
-            for each in self._sockets:
-                _wake(each)
         with self.client_lock:
-            threads = list(self.clients)
+            threads = set(self.clients)  # some may have just been started, and are in no other list yet
+        with self._served_lock:
+            threads |= set(self._served)  # some have just left that list, and are not quite over
+            for sock in self._served.values():
+                _wake(sock)
         for thread in threads:
             thread.join(max(deadline - time.monotonic(), 0.0))
 
@@ -81,15 +82,12 @@ class FakePlc(Server):
             self.unlock_area(SrvArea.DB, db)
 
     def _handle_client(self, client_socket: socket.socket, address: tuple[str, int]) -> None:
-        with self._sockets_lock:
-            self._sockets.add(client_socket)
+        with self._served_lock:
+            self._served = {thread: sock for thread, sock in self._served.items() if thread.is_alive()}
+            self._served[threading.current_thread()] = client_socket
             if not self.running:
                 _wake(client_socket)
-        try:
-            super()._handle_client(client_socket, address)
-        finally:
-            with self._sockets_lock:
-                self._sockets.discard(client_socket)
+        super()._handle_client(client_socket, address)
 
 
 def _wake(sock: socket.socket) -> None:

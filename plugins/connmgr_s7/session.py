@@ -99,15 +99,17 @@ class PlcSession:
         """
         options = self._options
         try:
-            await self._client.connect(options.host, options.rack, options.slot, tcp_port=options.port)
+            dialling = self._client.connect(options.host, options.rack, options.slot, tcp_port=options.port)
+            await _heeding_cancellation(dialling)
         except (S7Error, *GARBLED) as error:
             # The library drops the cause, and with it the difference between a wrong name and a refused port.
             cause = _system_error(error) or error
             reason = f"cannot connect to s7://{options.host}:{options.port}: {_in_words(cause)}"
-            remedy = "" if isinstance(cause, OSError) else self._remedy()
+            remedy = "" if isinstance(cause, OSError) and cause.errno else self._remedy()
             raise TransientError(reason + remedy) from cause
         if self._client.connection is not None:
             self._client.connection.timeout = options.timeout  # the library's own is fixed at 5 s
+        self._wire.traffic = _no_traffic()  # the greeting is not the caller's
         self.is_open = True
         self._watch_for_the_end()
 
@@ -117,7 +119,7 @@ class PlcSession:
         transport = self._transport()
         self._forget()
         try:
-            if was_open:
+            if was_open or transport is None:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(GOODBYE):
                         await self._client.disconnect()
@@ -155,7 +157,7 @@ class PlcSession:
         wire = self._wire
         wire.request = wire.answer = b""
         try:
-            return await answer
+            return await _heeding_cancellation(answer)
         except S7TimeoutError as error:
             raise NoAnswerError(f"cannot {what}: no answer within {self._options.timeout:g} s") from error
         except GARBLED as error:
@@ -169,7 +171,7 @@ class PlcSession:
     def _remedy(self) -> str:
         options = self._options
         return (
-            f"; check rack {options.rack} and slot {options.slot}, that port {options.port} is a PLC's, "
+            f"; check the address, rack {options.rack} and slot {options.slot}, "
             "and that the PLC has a connection to spare"
         )
 
@@ -226,10 +228,10 @@ class _Wire(S7Protocol):
         self.wrote = False
         self.traffic = _no_traffic()
 
-    def build_read_request(self, *args: Any, **kwargs: Any) -> bytes:  # noqa: ANN401 - passed on as it comes
+    def build_read_request(self, *args: Any, **kwargs: Any) -> bytes:
         return self._sending(super().build_read_request(*args, **kwargs))
 
-    def build_write_request(self, *args: Any, **kwargs: Any) -> bytes:  # noqa: ANN401 - passed on as it comes
+    def build_write_request(self, *args: Any, **kwargs: Any) -> bytes:
         request = self._sending(super().build_write_request(*args, **kwargs))
         self.wrote = True
         return request
@@ -245,6 +247,20 @@ class _Wire(S7Protocol):
         self.traffic["packets_sent"] += 1
         self.traffic["bytes_sent"] += len(request) + FRAME
         return request
+
+
+async def _heeding_cancellation(answer: Awaitable[T]) -> T:
+    """Await it, and be cancelled when that was asked for meanwhile.
+
+    The library uses asyncio.wait_for, which in Python 3.11 drops a cancellation that arrives together with the data;
+    a deadline of connmgr, or the end of the program, would go unheard.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    value = await answer
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return value
 
 
 def _no_traffic() -> Traffic:
@@ -264,6 +280,8 @@ def _keep_alive(transport: asyncio.WriteTransport) -> None:
 
 def _system_error(error: BaseException) -> OSError | None:
     """The operating system's error that the library turned into its own, if there was one."""
+    if isinstance(error, S7TimeoutError):  # while dialling it was TCP that had no answer, later it was the PLC
+        return TimeoutError("no answer") if str(error).startswith("Connection timeout") else None
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError):
