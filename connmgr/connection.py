@@ -12,7 +12,7 @@ from connmgr.link import Exchange, Link
 from connmgr.logs import get_logger
 from connmgr.states import ConnectionStatus
 
-OptionsT = TypeVar("OptionsT", bound=BaseModel | None, default=BaseModel | None, covariant=True)
+OptionsT_co = TypeVar("OptionsT_co", bound=BaseModel | None, default=BaseModel | None, covariant=True)
 
 
 class ConnectionStats(TypedDict):
@@ -38,7 +38,7 @@ class StatusReport(TypedDict):
     stats: ConnectionStats
 
 
-class BaseConnection(ABC, Generic[OptionsT]):
+class BaseConnection(ABC, Generic[OptionsT_co]):
     """One connection to one device, without any reconnecting of its own: the supervisor does that.
 
     The order of calls is the contract:
@@ -119,7 +119,7 @@ class BaseConnection(ABC, Generic[OptionsT]):
     # --- offered to plugins
 
     @property
-    def options(self) -> OptionsT:
+    def options(self) -> OptionsT_co:
         """The validated configuration; None for a class without an options model."""
         return self.__options  # type: ignore[no-any-return]  # validated by the class's own model in __init__
 

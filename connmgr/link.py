@@ -20,6 +20,12 @@ inside: ContextVar[tuple["Link", int] | None] = ContextVar("connmgr_inside", def
 """The link and session whose plugin call (or a task started by it) runs here."""
 
 
+class Told(str):
+    """A reason that the supervisor wrote into `last_error`, to tell it from one that the plugin assigned."""
+
+    __slots__ = ()
+
+
 class Watcher(Protocol):
     """The side of the supervisor that a link talks to. Called in the event loop's thread only."""
 

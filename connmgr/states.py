@@ -1,4 +1,4 @@
-"""The five statuses of a connection and the only ways between them. Pure data; the diagram in the docs is drawn from it."""
+"""The five statuses of a connection and the only ways between them. Pure data; the docs' diagram is drawn from it."""
 
 from collections.abc import Iterator, Mapping
 from enum import Enum

@@ -1,0 +1,179 @@
+"""The one place through which connmgr calls a plugin.
+
+Whatever a plugin does inside a call stays inside: every exception, `SystemExit` included, becomes an `Outcome`; a call
+that does not end is cancelled, then left behind, and what it says later is thrown away. At most one call of a
+connection is under way; while one that was left behind still runs, nothing else of that connection is called.
+
+A plugin host in a process of its own would take this module's place and nothing else's.
+"""
+
+import asyncio
+import inspect
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import Any
+
+from connmgr.connection import BaseConnection, link_of
+from connmgr.errors import REASON_LIMIT, ContractError, Failure, Kind, judge
+from connmgr.link import Told, inside
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended: `failure` is None when it answered True. `duration` in seconds."""
+
+    failure: Failure | None
+    duration: float
+
+
+class Call:
+    """One call of a plugin's method, from start to its outcome."""
+
+    __slots__ = ("_future", "_task", "cancelled", "method", "outcome", "started")
+
+    def __init__(self, method: str, started: float) -> None:
+        self.method = method
+        self.started = started
+        self.cancelled = False
+        self.outcome: Outcome | None = None
+        self._task: asyncio.Task[Outcome] | None = None
+        self._future: asyncio.Future[Outcome] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the plugin has returned."""
+        return self.outcome is not None
+
+    def cancel(self) -> None:
+        """Ask it to end. A plain method cannot be asked: it goes on in its thread."""
+        self.cancelled = True
+        if self._task is not None:
+            self._task.cancel()
+
+
+class PluginCalls:
+    """Calls one connection's four methods, one at a time."""
+
+    __slots__ = ("_connection", "_current", "_is_async", "_link", "_loop", "_thread")
+
+    def __init__(self, connection: BaseConnection[Any]) -> None:
+        self._connection = connection
+        self._link = link_of(connection)
+        self._loop = asyncio.get_running_loop()
+        self._current: Call | None = None
+        self._thread: CallThread | None = None
+
+    @property
+    def stuck(self) -> Call | None:
+        """The call that was cancelled and has not returned yet, or None."""
+        call = self._current
+        return call if call is not None and call.cancelled and not call.done else None
+
+    def start(self, method: str, on_done: Callable[[], None]) -> Call:
+        """Begin a call; `on_done` is called in the loop when it has an outcome."""
+        if self._current is not None and not self._current.done:
+            raise RuntimeError(f"{method}() while {self._current.method}() is under way")
+        call = self._current = Call(method, self._loop.time())
+        function = getattr(self._connection, method)
+        if inspect.iscoroutinefunction(function):
+            call._task = self._loop.create_task(  # noqa: SLF001 - Call is this module's own record
+                self._run(call, function), name=f"connmgr[{self._connection.connection_id}].{method}"
+            )
+            call._task.add_done_callback(lambda task: self._settle(call, task, on_done))  # noqa: SLF001
+        else:
+            if self._thread is None:
+                self._thread = CallThread(f"connmgr[{self._connection.connection_id}]")
+            context = copy_context()
+            call._future = self._loop.run_in_executor(  # noqa: SLF001
+                self._thread, context.run, self._run_plain, call, function
+            )
+            call._future.add_done_callback(lambda future: self._settle(call, future, on_done))  # noqa: SLF001
+        return call
+
+    def release(self) -> None:
+        """End the thread that plain methods ran in; the next call makes a new one."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None
+
+    async def _run(self, call: Call, function: Callable[[], Any]) -> Outcome:
+        inside.set((self._link, self._link.session))
+        try:
+            value = await function()
+        except BaseException as error:  # noqa: BLE001 - the very purpose of this module
+            return self._failed(call, error)
+        return self._answered(call, value)
+
+    def _run_plain(self, call: Call, function: Callable[[], Any]) -> Outcome:
+        inside.set((self._link, self._link.session))
+        try:
+            value = function()
+        except BaseException as error:  # noqa: BLE001 - as above
+            return self._failed(call, error)
+        return self._answered(call, value)
+
+    def _answered(self, call: Call, value: object) -> Outcome:
+        duration = self._loop.time() - call.started
+        if value is True:
+            return Outcome(None, duration)
+        if value is False:
+            reason = self._connection.last_error
+            silent = not reason or isinstance(reason, Told)
+            why = f"{call.method}() returned False without saying why" if silent else str(reason)[:REASON_LIMIT]
+            return Outcome(Failure(Kind.TRANSIENT, why, "device"), duration)
+        if inspect.iscoroutine(value):
+            value.close()
+        shown = "None" if value is None else f"an object of type {type(value).__name__}"
+        return self._failed(call, ContractError(f"{call.method}() returned {shown} where True or False was promised"))
+
+    def _failed(self, call: Call, error: BaseException) -> Outcome:
+        duration = self._loop.time() - call.started
+        if isinstance(error, asyncio.CancelledError) and call.cancelled:
+            return Outcome(Failure(Kind.TRANSIENT, f"{call.method}() was cancelled", "device"), duration)
+        if isinstance(error, asyncio.CancelledError):
+            error = ContractError(f"{call.method}() ended as cancelled though nobody had cancelled it")
+        return Outcome(judge(error), duration)
+
+    @staticmethod
+    def _settle(call: Call, done: "asyncio.Future[Outcome]", on_done: Callable[[], None]) -> None:
+        if done.cancelled():  # cancelled before its first step, so nothing of the plugin has run
+            call.outcome = Outcome(Failure(Kind.TRANSIENT, f"{call.method}() was cancelled", "device"), 0.0)
+        else:
+            call.outcome = done.result()
+        on_done()
+
+
+class CallThread(Executor):
+    """One daemon thread that runs calls in order. A stuck call never keeps the program from ending."""
+
+    def __init__(self, name: str) -> None:
+        self._work: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run it after everything submitted before."""
+        future: Future[Any] = Future()
+        self._work.put((future, lambda: fn(*args, **kwargs)))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - Executor's signature
+        """End the thread when its current call has returned."""
+        self._work.put(None)
+        if wait:
+            self._thread.join()
+
+    def _serve(self) -> None:
+        while (item := self._work.get()) is not None:
+            future, function = item
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(function())
+            except BaseException as error:  # noqa: BLE001 - a thread has nobody above it
+                future.set_exception(error)
+            del future, function, item

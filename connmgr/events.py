@@ -1,0 +1,225 @@
+"""What happened, in order: one record per transition, kept in a bounded log and delivered to subscribers.
+
+Each subscriber has a queue and a task (and for a plain callback a thread) of its own, so that one which raises, blocks
+or is slow delays nobody. A full queue drops its oldest event, counts it and says so.
+"""
+
+import asyncio
+import inspect
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from connmgr.calls import CallThread
+from connmgr.connection import BaseConnection
+from connmgr.errors import ConnmgrError, describe
+from connmgr.logs import get_logger
+from connmgr.states import EVENTS
+
+KEPT = 10_000  # events in the log
+QUEUED = 1_000  # events that may wait for one subscriber
+SUBSCRIBERS = 1_000
+
+log = get_logger("connmgr.events")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to one connection.
+
+    Attributes:
+        seq: its number since the daemon started, without gaps.
+        at: Unix time in nanoseconds. Order by `seq`: clocks step.
+        event: a name of `connmgr.states.EVENTS`.
+        old, new: the statuses; equal for `health_check_failed`.
+        reason: why, in words; layer: which layer failed. None where nothing failed.
+        attempts: failed attempts since the link was last stable.
+    """
+
+    seq: int
+    at: int
+    connection_id: str
+    event: str
+    old: str
+    new: str
+    reason: str | None
+    layer: str | None
+    attempts: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The event as it leaves the program: `at` in ISO 8601."""
+        return asdict(self) | {"at": iso(self.at)}
+
+
+def iso(nanoseconds: int) -> str:
+    """Unix nanoseconds as ISO 8601 in UTC with milliseconds."""
+    at = datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{nanoseconds // 1_000_000 % 1000:03d}Z"
+
+
+class Subscriber:
+    """One callback with its queue."""
+
+    def __init__(self, events: frozenset[str], callback: Callable[[BaseConnection[Any]], Any]) -> None:
+        self.events = events
+        self.dropped = 0
+        self.failed = 0
+        self._callback = callback
+        self._name = getattr(callback, "__qualname__", type(callback).__name__)
+        self._queue: deque[BaseConnection[Any]] = deque(maxlen=QUEUED)
+        self._arrived = asyncio.Event()
+        self._thread: CallThread | None = None
+        self._task: asyncio.Task[None] | None = None  # made in the loop: one may subscribe before there is one
+
+    def offer(self, connection: BaseConnection[Any]) -> None:
+        """Queue one event; never blocks."""
+        if len(self._queue) == QUEUED:
+            if self.dropped % QUEUED == 0:
+                log.warning("a callback is too slow; its oldest events are dropped", callback=self._name)
+            self.dropped += 1
+        self._queue.append(connection)
+        self._arrived.set()
+        if self._task is None:
+            if not inspect.iscoroutinefunction(self._callback):
+                self._thread = CallThread(f"connmgr.callback[{self._name}]")
+            self._task = asyncio.create_task(self._deliver(), name=f"connmgr.callback[{self._name}]")
+
+    async def close(self) -> None:
+        """Stop delivering. A callback that does not return is left behind."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=1.0)
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+
+    async def _deliver(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._queue:
+                await self._call(self._queue.popleft())
+
+    async def _call(self, connection: BaseConnection[Any]) -> None:
+        try:
+            if self._thread is None:
+                await self._callback(connection)
+            else:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, connection)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self._count("it ended as cancelled")
+        except BaseException as error:  # noqa: BLE001 - a callback is its own problem, SystemExit included
+            self._count(describe(error))
+
+    def _guarded(self, connection: BaseConnection[Any]) -> None:
+        try:
+            self._callback(connection)
+        except BaseException as error:  # noqa: BLE001 - StopIteration and the like cannot cross a future
+            self._count(describe(error))
+
+    def _count(self, reason: str) -> None:
+        self.failed += 1
+        if self.failed == 1:
+            log.error("a callback failed; further failures are only counted", callback=self._name, reason=reason)
+
+
+class EventLog:
+    """The newest events, their subscribers, and those who wait for the next one.
+
+    `boot_id` is new at every start, so that a reader can tell a restart from a continuation.
+    """
+
+    def __init__(self) -> None:
+        self.boot_id = secrets.token_hex(8)
+        self.seq = 0
+        self._kept: deque[Event] = deque(maxlen=KEPT)
+        self._subscribers: list[Subscriber] = []
+        self._news: asyncio.Event | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def publish(self, connection: BaseConnection[Any], **fields: Any) -> Event:
+        """Number an event, keep it, and queue it for every subscriber of its name."""
+        self.seq += 1
+        event = Event(seq=self.seq, connection_id=connection.connection_id, **fields)
+        self._kept.append(event)
+        for subscriber in self._subscribers:
+            if event.event in subscriber.events:
+                subscriber.offer(connection)
+        if self._news is not None:
+            self._news.set()
+            self._news = None
+        return event
+
+    def subscribe(self, name: str, callback: Callable[[BaseConnection[Any]], Any]) -> Callable[[], None]:
+        """Call back with the connection on every event of that name ("*" for all).
+
+        An `async` callback runs in the event loop, a plain one in a thread of its own.
+
+        Returns:
+            A function that ends it.
+
+        Raises:
+            ConnmgrError: no event has that name, or there are too many subscribers.
+        """
+        if name != "*" and name not in EVENTS:
+            raise ConnmgrError(f"cannot subscribe to {name!r}: the events are {', '.join(sorted(EVENTS))}")
+        if len(self._subscribers) >= SUBSCRIBERS:
+            raise ConnmgrError(f"cannot subscribe to {name!r}: there are {SUBSCRIBERS} subscribers already")
+        subscriber = Subscriber(EVENTS if name == "*" else frozenset({name}), callback)
+        self._subscribers.append(subscriber)
+
+        def unsubscribe() -> None:
+            if subscriber in self._subscribers:
+                self._subscribers.remove(subscriber)
+                task = asyncio.ensure_future(subscriber.close())
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+
+        return unsubscribe
+
+    def after(self, seq: int) -> Iterable[Event]:
+        """The kept events with a higher number than `seq`, oldest first."""
+        if not self._kept or seq >= self.seq:
+            return []
+        skip = max(seq - self._kept[0].seq + 1, 0)
+        return [event for index, event in enumerate(self._kept) if index >= skip]
+
+    def of(self, connection_id: str, most: int) -> list[Event]:
+        """The newest `most` kept events of one connection, oldest first."""
+        found: list[Event] = []
+        for event in reversed(self._kept):
+            if event.connection_id == connection_id:
+                found.append(event)
+                if len(found) == most:
+                    break
+        return found[::-1]
+
+    async def wait(self, seq: int, timeout: float) -> Iterable[Event]:
+        """As `after`, but when there is nothing yet wait up to `timeout` seconds for it."""
+        if seq >= self.seq:
+            if self._news is None:
+                self._news = asyncio.Event()
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._news.wait()
+            except TimeoutError:
+                return []
+        return self.after(seq)
+
+    def figures(self) -> Mapping[str, int]:
+        """Events so far, and what subscribers lost or failed at."""
+        return {
+            "events": self.seq,
+            "dropped": sum(subscriber.dropped for subscriber in self._subscribers),
+            "failed_callbacks": sum(subscriber.failed for subscriber in self._subscribers),
+        }
+
+    async def close(self) -> None:
+        """End every subscriber within a second or so."""
+        subscribers, self._subscribers = self._subscribers, []
+        await asyncio.gather(*(subscriber.close() for subscriber in subscribers), *self._closing)

@@ -1,0 +1,243 @@
+"""Where connection types come from: registered by call, installed packages, and `.py` files in a plugin folder.
+
+A type's code is imported when a configuration first asks for it, in a thread with a deadline, and whatever goes wrong
+there concerns that type alone.
+"""
+
+import importlib.util
+import inspect
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from connmgr.calls import CallThread
+from connmgr.connection import BaseConnection
+from connmgr.errors import RegistrationError, describe
+
+ConnectionClass = type[BaseConnection[Any]]
+
+GROUP = "connmgr.connections"
+SIMULATORS = "connmgr.simulators"
+IMPORT_DEADLINE = 30.0  # seconds; heavy scientific packages take ten on a small edge box
+METHODS = ("connect", "disconnect", "is_connected", "health_check")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who brings a type, and how to get at its class."""
+
+    name: str
+    origin: str
+    get: Callable[[], Any]
+
+
+class Registry:
+    """Connection types by name."""
+
+    def __init__(self) -> None:
+        self._claims: dict[str, Claim] = {}
+        self._classes: dict[str, ConnectionClass] = {}
+        self._failures: dict[str, str] = {}
+        self._scanned = False
+
+    def register(self, name: str, connection_class: ConnectionClass, origin: str | None = None) -> None:
+        """Make a class usable under a type name. The same class again is no clash.
+
+        Raises:
+            RegistrationError: the name is taken, or the class does not keep the contract's form.
+        """
+        _check_class(name, connection_class)
+        if self._classes.get(name) is connection_class:
+            return
+        self._claim(Claim(name, origin or _home_of(connection_class), lambda: connection_class))
+        self._classes[name] = connection_class
+
+    def add_folder(self, folder: Path, initialize: Callable[[ModuleType], None]) -> None:
+        """Import every `.py` file of a plugin folder, in the order of their names.
+
+        A module with `initialize(app_context)` registers its types there; one without brings its single connection
+        class under the name of the file. A file that fails concerns nobody else: see `failures`.
+
+        Args:
+            folder: named by the operator.
+            initialize: called with each module that has an `initialize` function.
+
+        Raises:
+            RegistrationError: there is no such folder, or everybody may write to it.
+        """
+        if not folder.is_dir():
+            raise RegistrationError(f"cannot load plugins from {folder}: there is no such folder")
+        _refuse_if_writable_by_all(folder)
+        for path in sorted(folder.glob("*.py")):
+            if path.name.startswith("_"):
+                continue
+            try:
+                self._add_file(path, initialize)
+            except RegistrationError as error:
+                self._failures[path.stem] = str(error)
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """What could not be loaded: type (or file) name to reason."""
+        return dict(self._failures)
+
+    def names(self) -> list[str]:
+        """Every known type name, sorted; imports nothing."""
+        self._scan()
+        return sorted({*self._claims, *self._failures})
+
+    def origin(self, name: str) -> str | None:
+        """Who brings a type: a distribution, a file, or the module that registered it."""
+        self._scan()
+        claim = self._claims.get(name)
+        return claim.origin if claim is not None else None
+
+    def get(self, name: str) -> ConnectionClass | None:
+        """The class of a type, imported now if need be; None when nobody brings it.
+
+        Raises:
+            RegistrationError: it is known but cannot be had.
+        """
+        if name in self._classes:
+            return self._classes[name]
+        if name not in self._claims and name not in self._failures:
+            self._scan()
+        if name in self._failures:
+            raise RegistrationError(self._failures[name])
+        claim = self._claims.get(name)
+        if claim is None:
+            return None
+        try:
+            found = _guarded(f"import the connection type {name!r} from {claim.origin}", claim.get)
+            _check_class(name, found)
+        except RegistrationError as error:
+            self._failures[name] = str(error)
+            raise
+        self._classes[name] = found
+        return self._classes[name]
+
+    def _claim(self, claim: Claim) -> None:
+        self._scan()
+        other = self._claims.get(claim.name)
+        if other is not None:
+            raise RegistrationError(
+                f"cannot register the connection type {claim.name!r}: claimed by {other.origin} and by {claim.origin};"
+                " remove or rename one of them"
+            )
+        self._claims[claim.name] = claim
+
+    def _scan(self) -> None:
+        """Read the installed packages' entry points, once. Two claims on one name make it unusable."""
+        if self._scanned:
+            return
+        self._scanned = True
+        for entry in entry_points(group=GROUP):
+            origin = _distribution(entry)
+            other = self._claims.get(entry.name)
+            if other is not None and other.origin != origin:
+                self._failures[entry.name] = (
+                    f"cannot use the connection type {entry.name!r}: claimed by {other.origin} and by {origin};"
+                    " uninstall one of them"
+                )
+            else:
+                self._claims[entry.name] = Claim(entry.name, origin, entry.load)
+
+    def _add_file(self, path: Path, initialize: Callable[[ModuleType], None]) -> None:
+        _refuse_if_writable_by_all(path)
+        module = _guarded(f"import the plugin file {path}", lambda: _import_file(path))
+        if callable(getattr(module, "initialize", None)):
+            _guarded(f"initialize the plugin file {path}", lambda: initialize(module))
+            return
+        classes = list(_own_classes(module))
+        if len(classes) != 1:
+            raise RegistrationError(
+                f"cannot use the plugin file {path}: it has {len(classes)} connection classes; have one, or an"
+                " initialize(app_context) that calls register_connection_type()"
+            )
+        self.register(path.stem, classes[0], str(path))
+
+
+def simulators() -> dict[str, EntryPoint]:
+    """The installed simulators by type name; loading one imports its plugin."""
+    return {entry.name: entry for entry in entry_points(group=SIMULATORS)}
+
+
+def _guarded(what: str, function: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the function returns
+    """Run plugin code that is no connection call: any exception, `SystemExit` too, becomes a RegistrationError."""
+    thread = CallThread(f"connmgr.import[{what[:40]}]")
+    future = thread.submit(function)
+    try:
+        return future.result(IMPORT_DEADLINE)
+    except FutureTimeoutError:
+        if not future.done():
+            raise RegistrationError(f"cannot {what}: it takes longer than {IMPORT_DEADLINE:g} s") from None
+        raise RegistrationError(f"cannot {what}: it timed out") from None
+    except RegistrationError:
+        raise
+    except BaseException as error:
+        raise RegistrationError(f"cannot {what}: {describe(error)}") from error
+    finally:
+        thread.shutdown(wait=False)
+
+
+def _import_file(path: Path) -> ModuleType:
+    # A name of its own, and the folder not on sys.path: a plugin called json.py must not shadow anything.
+    name = f"connmgr_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise RegistrationError(f"cannot import the plugin file {path}: it is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _own_classes(module: ModuleType) -> Iterator[ConnectionClass]:
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, BaseConnection) and value.__module__ == module.__name__:
+            yield value
+
+
+def _check_class(name: str, found: object) -> None:
+    what = f"cannot use the connection type {name!r}"
+    if not isinstance(found, type) or not issubclass(found, BaseConnection):
+        raise RegistrationError(f"{what}: {found!r:.80} is not a subclass of BaseConnection")
+    if missing := sorted(getattr(found, "__abstractmethods__", ())):
+        raise RegistrationError(f"{what}: {found.__name__} does not implement {', '.join(missing)}")
+    for method in METHODS:
+        try:
+            inspect.signature(getattr(found, method)).bind(None)
+        except TypeError:
+            raise RegistrationError(
+                f"{what}: {found.__name__}.{method}() has to be callable without arguments"
+            ) from None
+    if inspect.iscoroutinefunction(found.is_connected):
+        raise RegistrationError(f"{what}: {found.__name__}.is_connected() has to be plain, not async")
+
+
+def _refuse_if_writable_by_all(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise RegistrationError(f"cannot load plugins from {path}: {describe(error)}") from None
+    sticky = stat.S_ISDIR(mode) and mode & stat.S_ISVTX
+    if mode & stat.S_IWOTH and not sticky:
+        raise RegistrationError(f"cannot load plugins from {path}: everybody may write to it; chmod o-w {path}")
+
+
+def _home_of(connection_class: ConnectionClass) -> str:
+    return f"{connection_class.__module__}.{connection_class.__qualname__}"
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else entry.value

@@ -1,0 +1,507 @@
+"""The owner of one connection: the task that opens it, watches it, reopens it, and alone changes its status.
+
+Everything that concerns the connection reaches this task as a wake-up: a finished call, a lost link, a command, a
+timer. It sleeps in one place (`_sleep`), calls the plugin in one place (`_call`) and changes status in one (`_to`).
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any, Protocol
+
+from connmgr import backoff
+from connmgr.calls import Call, Outcome, PluginCalls
+from connmgr.connection import BaseConnection, link_of
+from connmgr.dialing import DialLimiter, Ticket
+from connmgr.edge_log import EdgeLog
+from connmgr.errors import Failure, Kind, describe
+from connmgr.health_schedule import due_after_traffic, next_slot
+from connmgr.link import Told
+from connmgr.link_quality import LinkQuality
+from connmgr.logs import get_logger
+from connmgr.settings import SupervisionSettings
+from connmgr.states import HEALTH_CHECK_FAILED, ConnectionStatus, event_of
+
+CANCEL_GRACE = 0.5  # seconds a cancelled call has to end, before it is left behind
+
+log = get_logger("connmgr.supervisor")
+
+
+class Command(Enum):
+    """What may be asked of an owner."""
+
+    CONNECT = "connect"
+    DISCONNECT = "disconnect"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    RECONNECT = "reconnect"
+
+
+class Goal(Enum):
+    """What the owner works towards; the value is the status in which it rests there."""
+
+    UP = "connected"
+    DOWN = "disconnected"
+    SUSPENDED = "suspended"
+    STOPPED = "stopped"
+
+
+class Publish(Protocol):
+    """Where events go."""
+
+    def __call__(self, connection: BaseConnection[Any], **fields: Any) -> object:
+        """Publish one event; see `connmgr.events.Event` for the fields."""
+
+
+class Supervisor:
+    """Owns one connection. `run()` is its task; everything else only leaves a message for it."""
+
+    # One object a connection, and there may be 10,000: without a __dict__ each saves 0.3 KiB.
+    __slots__ = (
+        "_alarm", "_attempts", "_bugs", "_calls", "_due", "_edge", "_goal", "_host", "_limiter", "_loop",
+        "_misses", "_next_at", "_opened", "_owes_disconnect", "_pauses", "_probe_at", "_probing", "_publish",
+        "_redial", "_scrub", "_ticket", "_woken", "connection", "crashes", "link", "quality", "settings",
+        "since", "status", "why_suspended",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        connection: BaseConnection[Any],
+        settings: SupervisionSettings,
+        *,
+        host: str,
+        limiter: DialLimiter,
+        publish: Publish,
+        scrub: Callable[[str], str] = str,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.connection = connection
+        self.settings = settings
+        self.link = link_of(connection)
+        self.link.supervise(self)
+        self.status = ConnectionStatus.DISCONNECTED
+        self.since = time.time()
+        self.quality = LinkQuality(self._loop.time())
+        self.why_suspended: str | None = None
+        self.crashes = 0
+        self._calls = PluginCalls(connection)
+        self._host, self._limiter, self._publish, self._scrub = host, limiter, publish, scrub
+        self._alarm: asyncio.Future[None] | None = None
+        self._woken = False
+        self._goal = Goal.UP
+        self._redial = False
+        self._attempts = 0
+        self._pauses: Iterator[float] | None = None
+        self._next_at: float | None = self._loop.time()
+        self._probe_at: float | None = None
+        self._probing = False
+        self._ticket: Ticket | None = None
+        self._owes_disconnect = False
+        self._opened = self._due = 0.0
+        self._misses = 0
+        self._bugs = 0
+        self._edge = EdgeLog(connection.connection_id)
+
+    # --- messages to the owner, all of them harmless at any time
+
+    def command(self, command: Command) -> None:
+        """Ask for something. What is already so stays so: asking twice is asking once."""
+        now = self._loop.time()
+        if command is Command.DISCONNECT:
+            self._goal = Goal.DOWN
+        elif command is Command.SUSPEND:
+            if self._goal is not Goal.SUSPENDED or self._probe_at is not None:
+                self._goal, self._probe_at, self.why_suspended = Goal.SUSPENDED, None, "suspended by command"
+        elif self._goal is Goal.SUSPENDED:
+            self._goal, self._probing, self._next_at = Goal.UP, True, now
+        elif command is not Command.RESUME:
+            if self._goal is Goal.DOWN:
+                self._forgive()
+            self._goal = Goal.UP
+            if self.status is not ConnectionStatus.CONNECTED:
+                self._next_at = now
+            elif command is Command.RECONNECT:
+                self._redial = True
+        self.wake()
+
+    def stop(self) -> None:
+        """End: disconnect, and let `run()` return."""
+        self._goal = Goal.STOPPED
+        self.wake()
+
+    def use(self, settings: SupervisionSettings) -> None:
+        """Go by other settings from now on; the link stays as it is."""
+        self.settings = settings
+        self._pauses = None
+        self._due = self._slot(self._loop.time())
+        self.wake()
+
+    def link_lost(self, reason: str) -> None:  # noqa: ARG002 - the link remembers the reason as its fault
+        """The plugin noticed by itself that the session is over."""
+        self.wake()
+
+    def answered(self, round_trip: float) -> None:
+        """An exchange was finished."""
+        self.quality.answered(self._loop.time(), round_trip)
+
+    def wake(self) -> None:
+        """Let the owner look around."""
+        if self._alarm is not None and not self._alarm.done():
+            self._alarm.set_result(None)
+        else:
+            self._woken = True
+
+    # --- told to others
+
+    @property
+    def attempts(self) -> int:
+        """Failed attempts since the link was last stable."""
+        return self._attempts
+
+    @property
+    def bugs(self) -> int:
+        """Failures that were none of the device's: exceptions that no plugin should let out."""
+        return self._bugs
+
+    @property
+    def stuck(self) -> Call | None:
+        """The plugin call that was given up and has not returned, or None."""
+        return self._calls.stuck
+
+    def next_attempt_in(self) -> float | None:
+        """Seconds until the next attempt; None when the link is up or nothing is planned."""
+        at = self._probe_at if self._goal is Goal.SUSPENDED else self._next_at
+        if at is None or self.status in (ConnectionStatus.CONNECTED, ConnectionStatus.CONNECTING):
+            return None
+        return None if self._goal in (Goal.DOWN, Goal.STOPPED) else max(at - self._loop.time(), 0.0)
+
+    def outlook(self) -> str:
+        """The state of things and what happens next, in one sentence."""
+        reason = f" ({self.connection.last_error})" if self.connection.last_error else ""
+        seconds = self.next_attempt_in()
+        if self.status is ConnectionStatus.CONNECTED:
+            return "it is connected"
+        if self.status is ConnectionStatus.CONNECTING:
+            return f"it is connecting{reason}"
+        if seconds is None:
+            return f"it is {self.status.value}{reason} and stays so until it is asked to connect or resume"
+        return f"it is {self.status.value}{reason}; next attempt in {seconds:.0f} s"
+
+    # --- the owner
+
+    async def run(self) -> None:
+        """Own the connection until `stop()`, or cancellation. Ends disconnected either way."""
+        try:
+            while self._goal is not Goal.STOPPED:
+                try:
+                    await self._step()
+                except Exception as error:  # noqa: BLE001 - a bug of ours must not end the watch over a device
+                    await self._recover(error)
+        finally:
+            self._withdraw()
+            await self._hang_up()
+            if self.status is not ConnectionStatus.DISCONNECTED:
+                self._to(ConnectionStatus.DISCONNECTED)
+            self._calls.release()
+
+    async def _step(self) -> None:
+        if self._goal is not Goal.UP:
+            await self._rest()
+        elif await self._turn_has_come():
+            await self._attempt()
+
+    async def _rest(self) -> None:
+        """Stay disconnected or suspended, until a command or the next probe."""
+        status = ConnectionStatus(self._goal.value)
+        if self.status is not status:
+            self._to(status, self.why_suspended if status is ConnectionStatus.SUSPENDED else None)
+        await self._sleep(self._probe_at if self._goal is Goal.SUSPENDED else None)
+        await self._settle_debt()
+        if self._goal is Goal.SUSPENDED and self._probe_at is not None and self._loop.time() >= self._probe_at:
+            self._goal, self._probing, self._next_at = Goal.UP, True, self._loop.time()
+
+    async def _turn_has_come(self) -> bool:
+        """Wait out the pause and the dial limits. False when the goal changed meanwhile."""
+        while self._goal is Goal.UP and (self._next_at is None or self._loop.time() < self._next_at):
+            await self._sleep(self._next_at)
+            await self._settle_debt()
+        if self._goal is not Goal.UP:
+            return False
+        self._ticket = self._limiter.ask(self._host, self.wake)
+        while not self._ticket.granted and self._goal is Goal.UP:
+            await self._sleep(None)
+        granted = self._ticket.granted and self._goal is Goal.UP
+        self._withdraw()
+        return granted
+
+    def _withdraw(self) -> None:
+        if self._ticket is not None:
+            self._limiter.withdraw(self._ticket)
+            self._ticket = None
+
+    async def _attempt(self) -> None:
+        """One session: from dialling to the end of the link."""
+        self._redial = False
+        self._to(ConnectionStatus.CONNECTING)
+        if self._calls.stuck is not None:
+            await self._fail(self._still_stuck(self._calls.stuck))
+            return
+        self.link.begin_session()
+        self._owes_disconnect = True
+        outcome = await self._call("connect", self.settings.connection_timeout)
+        failure = outcome.failure if outcome is not None else None
+        was_up = outcome is not None and failure is None
+        if was_up:
+            self._to(ConnectionStatus.CONNECTED)
+            failure = await self._hold()
+        if failure is not None:
+            await self._fail(failure, was_up=was_up)
+            return
+        await self._hang_up()  # a command ended it
+        if self._goal is Goal.UP:
+            self._to(ConnectionStatus.DISCONNECTED)
+            self._next_at = self._loop.time()
+
+    async def _hold(self) -> Failure | None:
+        """Watch over the open link. Returns why it was lost, or None when a command ends it."""
+        self._misses = 0
+        self._opened = self._loop.time()
+        self._due = self._slot(self._opened)
+        while self._goal is Goal.UP and not self._redial:
+            now = self._loop.time()
+            if self.link.fault is not None:
+                return Failure(Kind.TRANSIENT, self.link.fault, "tcp")
+            if self._is_unproven() and self._is_stable(now):
+                self._forgive()
+            if now >= self._due:
+                failure = await self._check_if_needed(now)
+                if failure is not None:
+                    return failure
+                continue
+            stable_at = self._opened + self.settings.stable_after if self._is_unproven() else math.inf
+            await self._sleep(min(self._due, stable_at))
+        return None
+
+    async def _check_if_needed(self, now: float) -> Failure | None:
+        """A health check is due: make it, unless traffic has proven that the device lives."""
+        interval = self.settings.health_check_interval
+        # An exchange under way proves life or breaks the link, each within its own deadline.
+        later = now + interval if self.link.busy else due_after_traffic(self.link.traffic_at, interval, now)
+        if later is not None:
+            self._due = later
+            self.quality.skipped(1)
+            return None
+        before = self._due
+        failure = await self._check()
+        self._due = self._slot(max(self._loop.time(), before + interval / 2))
+        self.quality.skipped(max(round((self._due - before) / interval) - 1, 0))
+        return failure
+
+    async def _check(self) -> Failure | None:
+        self.link.checking = True
+        try:
+            outcome = await self._call("health_check", self.settings.health_check_timeout)
+        finally:
+            self.link.checking = False
+        if outcome is None:
+            return None
+        self.quality.checked(failed=outcome.failure is not None)
+        if outcome.failure is None:
+            self._misses = 0
+            self.quality.answered(self._loop.time(), outcome.duration)
+            return None
+        self._misses += 1
+        self._tell(HEALTH_CHECK_FAILED, self.status, self.status, outcome.failure)
+        # A check that was cut off may still be answered: that link cannot be used again.
+        was_cut_off = outcome.failure.layer == "deadline"
+        if self._misses >= self.settings.health_check_failures or was_cut_off or outcome.failure.kind is Kind.PERMANENT:
+            return outcome.failure
+        return None
+
+    async def _fail(self, failure: Failure, *, was_up: bool = False) -> None:
+        """An attempt failed, or an open link was lost: decide what comes next, then clean up."""
+        if was_up and self._is_stable(self._loop.time()):
+            self._forgive()
+        else:
+            self._attempts += 1  # a peer that accepts and drops at once has failed like one that refuses
+        self._note(failure)
+        suspend = self._reason_to_suspend(failure)
+        pause = self._pause(failure)
+        self._next_at = None
+        if self.status is not ConnectionStatus.ERROR:
+            self._to(ConnectionStatus.ERROR, failure.reason, failure)
+        following = "suspended" if suspend is not None else "stays down" if pause is None else f"retry in {pause:.1f} s"
+        is_edge = suspend is not None and not self._probing
+        self._edge.down(self._loop.time(), failure, following=following, is_edge=is_edge)
+        await self._hang_up()
+        if self._goal is not Goal.UP or self._next_at is not None:
+            return  # a command came meanwhile, and it counts
+        if suspend is not None:
+            self._suspend(suspend)
+        elif pause is not None:
+            self._next_at = self._loop.time() + pause
+
+    def _reason_to_suspend(self, failure: Failure) -> str | None:
+        if failure.kind is Kind.PERMANENT:
+            return failure.reason
+        if self._probing and self.settings.auto_reconnect:
+            return f"the probe failed: {failure.reason}"
+        limit = self.settings.reconnect_max_attempts
+        if limit and self._attempts >= limit and self.settings.auto_reconnect:
+            return f"{self._attempts} attempts failed, the last one: {failure.reason}"
+        return None
+
+    def _pause(self, failure: Failure) -> float | None:
+        """Seconds until the next attempt; None for never."""
+        if not self.settings.auto_reconnect:
+            return None
+        if failure.retry_after is not None:
+            return failure.retry_after
+        if self._pauses is None:
+            self._pauses = backoff.delays(self.settings)
+        return next(self._pauses)
+
+    def _suspend(self, reason: str) -> None:
+        interval = self.settings.suspended_probe_interval
+        self._goal, self.why_suspended = Goal.SUSPENDED, self._scrub(reason)
+        self._probing = False
+        self._probe_at = self._loop.time() + interval if interval else None
+
+    async def _hang_up(self) -> None:
+        """Call `disconnect()` once for the `connect()` that was started, if it still has to be."""
+        self.link.end_session()
+        if not self._owes_disconnect or self._calls.stuck is not None:
+            return
+        self._owes_disconnect = False
+        outcome = await self._call("disconnect", self.settings.disconnect_timeout, interruptible=False)
+        if outcome is not None and outcome.failure is not None:
+            log.debug("disconnect failed", connection=self.connection.connection_id, reason=outcome.failure.reason)
+        self._calls.release()
+
+    async def _settle_debt(self) -> None:
+        """The call that had been given up has returned: its `disconnect()` can be made now."""
+        if self._owes_disconnect and self._calls.stuck is None:
+            await self._hang_up()
+
+    async def _call(self, method: str, timeout: float, *, interruptible: bool = True) -> Outcome | None:
+        """Call the plugin, for `timeout` seconds at most. None when a command came between."""
+        call = self._calls.start(method, self.wake)
+        deadline = self._loop.time() + timeout
+        while not call.done and self._loop.time() < deadline:
+            if interruptible and (self._goal is not Goal.UP or self._redial):
+                break
+            await self._sleep(deadline)
+        if call.outcome is not None:
+            return call.outcome
+        timed_out = self._loop.time() >= deadline
+        call.cancel()
+        last = self._loop.time() + CANCEL_GRACE
+        while not call.done and self._loop.time() < last:
+            await self._sleep(last)
+        if not timed_out:
+            return None
+        reason = f"{method}() did not end within {timeout:g} s"
+        return Outcome(Failure(Kind.TRANSIENT, reason, "deadline"), timeout)
+
+    async def _sleep(self, until: float | None) -> None:
+        """Until woken, or until that time of the loop's clock."""
+        if self._woken:
+            self._woken = False
+            return
+        alarm = self._alarm = self._loop.create_future()
+        timer = None
+        if until is not None and until != math.inf:
+            timer = self._loop.call_at(until, self.wake)
+        try:
+            await alarm
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._alarm = None
+            self._woken = False
+
+    # --- small decisions
+
+    def _slot(self, after: float) -> float:
+        return next_slot(self.connection.connection_id, self.settings.health_check_interval, after)
+
+    def _is_unproven(self) -> bool:
+        """Whether there is something that a stable link would clear."""
+        return self._attempts > 0 or self._pauses is not None or self._probing
+
+    def _is_stable(self, now: float) -> bool:
+        return backoff.is_stable(self.settings, now - self._opened)
+
+    def _forgive(self) -> None:
+        """The link has been up long enough: its history no longer counts."""
+        self._attempts = self.link.attempts = 0
+        self._pauses = None
+        self._probing = False
+        self.connection.last_error = None
+
+    @staticmethod
+    def _still_stuck(call: Call) -> Failure:
+        return Failure(Kind.TRANSIENT, f"{call.method}() was given up and still has not returned", "plugin")
+
+    # --- telling
+
+    def _to(self, status: ConnectionStatus, reason: str | None = None, failure: Failure | None = None) -> None:
+        """Change status; the one place that does."""
+        old, now = self.status, self._loop.time()
+        event = event_of(old, status)
+        self.status, self.since = status, time.time()
+        self.link.set_status(status)
+        self.link.attempts = self._attempts
+        if status is ConnectionStatus.CONNECTED:
+            self.link.connected_at = self.since
+            self.quality.up(now)
+            self._edge.up(now)
+        elif old is ConnectionStatus.CONNECTED:
+            self.link.connected_at = None
+            self.quality.down(now, lost=status is ConnectionStatus.ERROR)
+        self._tell(event, old, status, failure, reason)
+
+    def _tell(
+        self,
+        event: str,
+        old: ConnectionStatus,
+        new: ConnectionStatus,
+        failure: Failure | None,
+        reason: str | None = None,
+    ) -> None:
+        reason = failure.reason if failure is not None else reason
+        self._publish(
+            self.connection,
+            at=time.time_ns(),
+            event=event,
+            old=old.value,
+            new=new.value,
+            reason=self._scrub(reason) if reason is not None else None,
+            layer=failure.layer if failure is not None else None,
+            attempts=self._attempts,
+        )
+
+    def _note(self, failure: Failure) -> None:
+        """Remember a failure where people look for it."""
+        self.link.attempts = self._attempts
+        self.connection.last_error = Told(self._scrub(failure.reason))
+        if failure.kind is Kind.BUG:
+            self._bugs += 1
+            self._edge.bug(failure)
+
+    async def _recover(self, error: Exception) -> None:
+        """A bug of connmgr's own: say so, clean up, and go on after the longest pause."""
+        self.crashes += 1
+        log.critical(
+            "a bug in connmgr, please report it; the connection is reopened",
+            connection=self.connection.connection_id,
+            exc_info=error,
+        )
+        await self._hang_up()
+        if self.status in (ConnectionStatus.CONNECTING, ConnectionStatus.CONNECTED):
+            self._to(ConnectionStatus.ERROR, describe(error))
+        self._next_at = self._loop.time() + self.settings.reconnect_delay_max
+        self._probe_at = None
+        await asyncio.sleep(1)  # should the cause be in resting itself, it must not spin
