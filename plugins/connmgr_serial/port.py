@@ -1,0 +1,190 @@
+"""The port itself: opened and closed in threads of their own, because a driver may take its time over both."""
+
+import asyncio
+import errno
+import os
+import stat
+import termios
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import serial
+from serial.rs485 import RS485Settings
+
+from connmgr import PermanentError, TransientError
+from connmgr_serial.options import Rs485, SerialOptions
+
+T = TypeVar("T")
+
+ABSENT = (errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.EIO)
+TAKEN = (errno.EAGAIN, errno.EBUSY)
+FORBIDDEN = (errno.EACCES, errno.EPERM)
+KINDS = {
+    stat.S_IFREG: "a regular file",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a block device",
+}
+
+
+class Port(serial.Serial):
+    """A serial port for `serial_asyncio`, whose transport does things on the event loop that can block it."""
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        """As many bytes as the system takes now. pyserial's own would spin where there is no room."""
+        try:
+            return os.write(self.fileno(), data)
+        except BlockingIOError:
+            raise  # the transport waits until there is room
+        except OSError:
+            return len(data)  # unplugged; the reading side notices as well, and says it better
+
+    def flush(self) -> None:
+        """Nothing: the transport would wait here until all is sent, even when it is aborted."""
+
+    def close(self) -> None:
+        """Nothing: the transport would close here, and a driver may wait then for bytes to be sent."""
+
+    def release(self) -> None:
+        """Close, without waiting for bytes that were not sent yet. Blocks while the driver does."""
+        with suppress(OSError, termios.error):  # unplugged: nothing is waiting there
+            self.reset_output_buffer()
+        super().close()
+
+
+async def in_thread(name: str, work: Callable[[], T], discard: Callable[[T], object] = lambda _: None) -> T:
+    """Run `work` in a new thread of that name. Cancelled, it goes on alone, and `discard` gets what it returns.
+
+    Raises:
+        TransientError: a thread of that name is still at it.
+    """
+    if any(thread.name == name for thread in threading.enumerate()):
+        raise TransientError(f"cannot {name}: the driver hangs in an earlier attempt; unplug the adapter")
+    handover = _Handover(name, work, discard)
+    threading.Thread(target=handover.run, name=name, daemon=True).start()
+    try:
+        return await handover.done
+    except asyncio.CancelledError:
+        handover.cancelled()
+        raise
+
+
+class _Handover(Generic[T]):
+    """Brings what a thread returns to the loop, or throws it away when nobody waits for it any more."""
+
+    def __init__(self, name: str, work: Callable[[], T], discard: Callable[[T], object]) -> None:
+        self._name = name
+        self._work = work
+        self._discard = discard
+        self._loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[T] = self._loop.create_future()
+
+    def run(self) -> None:
+        """In the thread."""
+        try:
+            result = self._work()
+        except BaseException as error:  # noqa: BLE001 - it belongs to the one who waits
+            self._call_soon(self._fail, error)
+        else:
+            if not self._call_soon(self._succeed, result):
+                self._discard(result)
+
+    def cancelled(self) -> None:
+        """The one who waited was cancelled, perhaps in the very round of the loop in which the result arrived."""
+        if self.done.done() and not self.done.cancelled() and self.done.exception() is None:
+            self._throw_away(self.done.result())
+
+    def _call_soon(self, function: Callable[[Any], None], argument: object) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(function, argument)
+        except RuntimeError:  # the loop has been closed meanwhile
+            return False
+        return True
+
+    def _succeed(self, result: T) -> None:
+        if self.done.cancelled():
+            self._throw_away(result)
+        else:
+            self.done.set_result(result)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.done.cancelled():
+            self.done.set_exception(error)
+
+    def _throw_away(self, result: T) -> None:
+        threading.Thread(target=self._discard, args=(result,), name=f"{self._name} for nobody", daemon=True).start()
+
+
+def open_port(options: SerialOptions) -> Port:
+    """Open the port for nobody else, and forget what was received before. Blocks.
+
+    Raises:
+        TransientError: it is not plugged in, in use, or not ours to open yet.
+        PermanentError: that is no serial port, or it cannot do these settings.
+    """
+    path = options.port
+    try:
+        _require_serial_port(path)
+        port = Port(
+            path,
+            baudrate=options.baudrate,
+            bytesize=options.bytesize,
+            parity=options.parity,
+            stopbits=options.stopbits,
+            xonxoff=options.xonxoff,
+            rtscts=options.rtscts,
+            timeout=0,
+            write_timeout=0,
+            exclusive=True,
+        )
+    except OSError as error:
+        raise _explained(path, error) from error
+    except (ValueError, termios.error) as error:
+        raise PermanentError(f"cannot open {path}: it refuses these settings ({error})") from error
+    if options.rs485 is not None:
+        try:
+            port.rs485_mode = _rs485(options.rs485)
+        except (ValueError, OSError) as error:
+            port.release()
+            raise PermanentError(
+                f"cannot open {path}: its driver has no RS-485 mode ({error}); "
+                "leave rs485 out if the adapter switches direction by itself"
+            ) from error
+    return port
+
+
+def _require_serial_port(path: str) -> None:
+    """Look before opening: to open the wrong device can block, or do something."""
+    where = Path(path).stat()
+    if not stat.S_ISCHR(where.st_mode):
+        kind = KINDS.get(stat.S_IFMT(where.st_mode), "something else")
+        raise PermanentError(f"cannot open {path}: {kind}, not a serial port; name a device such as /dev/ttyUSB0")
+    family = Path(f"/sys/dev/char/{os.major(where.st_rdev)}:{os.minor(where.st_rdev)}/subsystem")
+    if family.exists() and family.resolve().name != "tty":
+        raise PermanentError(f"cannot open {path}: a device of the kind {family.resolve().name}, not a serial port")
+
+
+def _rs485(options: Rs485) -> RS485Settings:
+    return RS485Settings(
+        rts_level_for_tx=options.rts_level_for_tx,
+        rts_level_for_rx=options.rts_level_for_rx,
+        loopback=options.loopback,
+        delay_before_tx=options.delay_before_tx,
+        delay_before_rx=options.delay_before_rx,
+    )
+
+
+def _explained(path: str, error: OSError) -> TransientError | PermanentError:
+    if error.errno in ABSENT:
+        return TransientError(f"cannot open {path}: not plugged in; see `ls -l /dev/serial/by-id`")
+    if error.errno in TAKEN:
+        return TransientError(f"cannot open {path}: another program has it open; `fuser {path}` names it")
+    if error.errno in FORBIDDEN:  # right after plugging in the system has not set the owner yet: so not permanent
+        return TransientError(f"cannot open {path}: permission denied; add the user to the group dialout")
+    if error.errno is None:  # pyserial's word for a device without line settings
+        return PermanentError(f"cannot open {path}: not a serial port ({error})")
+    return TransientError(f"cannot open {path}: {error}")
