@@ -74,11 +74,22 @@ def _explain_one(details: ErrorDetails, model: type[BaseModel], data: object, is
         return Finding(path, "unknown key", nearest(str(path[-1]), known_keys(model, path[:-1])), at_key=True)
     if path and details["loc"][-1] == "[key]":
         return Finding(path, _lowered(details["msg"]), str(context.get("remedy", "")), at_key=True)
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return _wrong_tag(path, value, context, is_secret)
     secret = is_secret(path)
     fields = [name for name in context.get("fields", ()) if isinstance(data, dict) and name in data]
     path = (*path, fields[0]) if fields else path
     message, remedy = _told(kind, context, details["msg"], value, secret)
     return Finding(path, message, remedy)
+
+
+def _wrong_tag(path: Path, value: object, context: Mapping[str, Any], is_secret: IsSecret) -> Finding:
+    """The key that chooses between several models does not choose one of them."""
+    key = str(context["discriminator"]).strip("'")
+    if not isinstance(value, dict) or key not in value:
+        return Finding((*path, key), "required, but missing", f'add "{key}"')
+    chosen = "this" if is_secret((*path, key)) else shown(value[key])
+    return Finding((*path, key), f"{chosen} is not one of {context['expected_tags']}")
 
 
 def _told(kind: str, context: Mapping[str, Any], text: str, value: object, secret: bool) -> tuple[str, str]:

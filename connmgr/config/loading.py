@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import stat
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -167,7 +167,7 @@ class _Reader:
         info = self._type(kind, (*where, "type")) if isinstance(kind, str) else None
         raw = raw if isinstance(raw, dict) else {}
         own = entry.get("settings", {})
-        settings = self._settings(own if isinstance(own, dict) else {}, raw.get(AUTO_RECONNECT), base, where)
+        settings = self._settings(own if isinstance(own, dict) else {}, raw, base, where)
         config, public = self._config(raw, info, (*where, "config"))
         if section is None or len(self.findings) > before:
             return None
@@ -199,13 +199,14 @@ class _Reader:
         return nearest(name, known) if known else "no plugin is installed"
 
     def _settings(
-        self, own: dict[str, Any], from_config: object, base: GlobalSettings, where: Path
+        self, own: dict[str, Any], config: dict[str, Any], base: GlobalSettings, where: Path
     ) -> SupervisionSettings:
         """The connection's own settings over the file's; `auto_reconnect` may stand in the config, as it always did."""
         inherited = base.supervision()
+        from_config = config.get(AUTO_RECONNECT)
         if isinstance(from_config, bool):
             inherited = inherited.model_copy(update={AUTO_RECONNECT: from_config})
-        elif from_config is not None:
+        elif AUTO_RECONNECT in config:
             message = f"this is {_kind(from_config)}, true or false is expected"
             self.findings.append(Finding((*where, "config", AUTO_RECONNECT), message))
         if not own:
@@ -243,9 +244,11 @@ class _Reader:
             # As JSON, because then strict means: no "5" for 5, but text for an enum, an address or a path is fine.
             model.model_validate_json(json.dumps(options), strict=True)
         except ValidationError as error:
+            if error.errors(include_input=False)[0]["type"] == "json_invalid":
+                return  # half of a surrogate pair, which `read_json` has already told
             found = explain(error, model, options, secrecy.covers)
-            failed = resolution.failed
-            self.findings += [f.below(where) for f in found if not _is_below(f.path, failed)]
+            # What it says about the gap that an unresolved secret left is dropped later: one place, one problem.
+            self.findings += [finding.below(where) for finding in found]
         except Exception as error:  # noqa: BLE001 - a plugin's validator may raise anything; its text may hold a secret
             message = f"the plugin's check of its options failed ({type(error).__name__})"
             self.findings.append(Finding(where, message, "report it to the plugin's author"))
@@ -263,10 +266,6 @@ def _kind(value: object) -> str:
     if isinstance(value, str):
         return "text"
     return "a number" if isinstance(value, int | float) and not isinstance(value, bool) else shown(value)
-
-
-def _is_below(path: Path, parents: Collection[Path]) -> bool:
-    return any(path[:length] in parents for length in range(1, len(path) + 1))
 
 
 def _for_connection(finding: Finding) -> Finding:

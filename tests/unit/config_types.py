@@ -38,6 +38,26 @@ class TcpOptions(Options):
     units: list[int] = Field([], description="Unit ids.")
 
 
+class Lines(Options):
+    """One way to cut a stream."""
+
+    by: Literal["line"]
+    end: str = Field("\n", description="End of a line.")
+
+
+class Lengths(Options):
+    """Another way."""
+
+    by: Literal["length"]
+    size: int = Field(ge=1, description="Bytes of a message.")
+
+
+class FramedOptions(Options):
+    """A choice between models, named by one key."""
+
+    framing: Annotated[Lines | Lengths, Field(discriminator="by")]
+
+
 def _leaky(value: str) -> str:
     raise ValueError(f"{value} is weak")
 
@@ -62,6 +82,7 @@ class BrokenOptions(Options):
 
 TYPES = {
     "tcp": TypeInfo(TcpOptions),
+    "framed": TypeInfo(FramedOptions),
     "broken": TypeInfo(BrokenOptions),
     "custom_tcp": TypeInfo(None),
     "gone": TypeInfo(None, "No module named 'snap8'"),

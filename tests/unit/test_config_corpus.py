@@ -4,6 +4,8 @@ import pytest
 
 from tests.unit.config_types import SEED, one, problems, with_settings
 
+CHOICE = "there are broken, custom_tcp, framed, gone, tcp"
+
 # The corpus of bad configurations: text, then all problems without the file name.
 CORPUS: dict[str, tuple[str | bytes, list[str]]] = {
     "1 empty": ("", ['1:1: the file is empty; the smallest valid file is {"connections": {}}']),
@@ -38,6 +40,21 @@ CORPUS: dict[str, tuple[str | bytes, list[str]]] = {
     "4 half a surrogate pair": (
         '{"connections": {"a": {"type": "tcp", "name": "\\ud800", "config": {"host": "h"}}}}',
         ["1:47 connections.a.name: half of a surrogate pair is not a character; delete the \\ud…"],
+    ),
+    "4 half a surrogate pair in a config": (
+        one('{"host": "\\ud800"}'),
+        ["2:42 connections.a.config.host: half of a surrogate pair is not a character; delete the \\ud…"],
+    ),
+    "6 nan in a config with a model": (
+        one('{"host": "h", "rack": NaN, "timeout": 1e999}'),
+        [
+            "2:55 connections.a.config.rack: NaN is not a number; a finite number is expected",
+            "2:71 connections.a.config.timeout: 1e999 is too large for a number; a finite number is expected",
+        ],
+    ),
+    "auto_reconnect null": (
+        one('{"auto_reconnect": null}', kind="custom_tcp"),
+        ["2:59 connections.a.config.auto_reconnect: this is null, true or false is expected"],
     ),
     "5 key twice": (
         one('{"host": "a",\n  "host": "b"}'),
@@ -200,11 +217,11 @@ CORPUS: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "16 type os:system": (
         one("{}", kind="os:system"),
-        ["2:16 connections.a.type: no connection type 'os:system' is known; there are broken, custom_tcp, gone, tcp"],
+        [f"2:16 connections.a.type: no connection type 'os:system' is known; {CHOICE}"],
     ),
     "16 type ..evil": (
         one("{}", kind="..evil"),
-        ["2:16 connections.a.type: no connection type '..evil' is known; there are broken, custom_tcp, gone, tcp"],
+        [f"2:16 connections.a.type: no connection type '..evil' is known; {CHOICE}"],
     ),
     "16 type is a number": (
         '{"connections": {"a": {"type": 5}}}',
@@ -255,6 +272,21 @@ CORPUS: dict[str, tuple[str | bytes, list[str]]] = {
     "list item": (
         one('{"host": "h", "units": [1, "2"]}'),
         ["2:60 connections.a.config.units[1]: '2' is text, a whole number is expected"],
+    ),
+    "one of several models": (
+        one('{"framing": {"by": "length",\n"size": 0, "ende": 1}}', kind="framed"),
+        [
+            "3:9 connections.a.config.framing.size: 0 is below 1",
+            '3:12 connections.a.config.framing.ende: unknown key; did you mean "end"?',
+        ],
+    ),
+    "none of several models": (
+        one('{"framing": {"by": "size"}}', kind="framed"),
+        ["2:55 connections.a.config.framing.by: 'size' is not one of 'line', 'length'"],
+    ),
+    "no model chosen": (
+        one('{"framing": {"size": 1}}', kind="framed"),
+        ['2:48 connections.a.config.framing.by: required, but missing; add "by"'],
     ),
     "auto_reconnect": (
         one('{"host": "h", "auto_reconnect": "yes"}'),

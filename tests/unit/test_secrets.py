@@ -156,6 +156,8 @@ def test_a_redactor_hides_what_it_remembers() -> None:
     assert redactor.scrub(repr({"p": 'quo"te\\\n'})) == "{'p': '***'}"
     assert redactor.scrub("?q=a%20b%26c%2Fd&r=a+b%26c%2Fd") == "?q=***&r=***"
     assert redactor.scrub("ABCDEFGH") == "***", "two secrets that overlap"
+    redactor.remember(["hunter2-and-more", "hunt"])
+    assert redactor.scrub("hunter2-and-more hunting") == "*** ***ing", "one that starts like another"
 
 
 def test_a_key_file_is_hidden_line_by_line() -> None:
