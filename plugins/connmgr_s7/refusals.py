@@ -26,10 +26,8 @@ _ITEM_REASONS: Final = {
 }
 _HEADER_REASONS: Final = {
     0x8104: _NOT_ALLOWED,
-    0x8304: "the PLC has no such function, or not in its present mode",
     0x8404: "the PLC cannot do that: check that the block exists and is long enough",
-    0x8500: "the PLC finds the request too long",
-    0xD241: "the PLC asks for a password: lower the access level for remote partners",
+    0xD241: "the PLC's protection level does not permit it: lower it for remote partners",
 }
 
 

@@ -22,7 +22,7 @@ WRITE = bytes.fromhex("320100000007000e00050501120a1002000100018400000000040008f
     ],
 )
 def test_a_complete_no_is_a_refusal_whichever_server_words_it(answer: str, part: str) -> None:
-    """The telegrams of python-snap7's and snap7's own server, and of CPUs that do not permit PUT/GET."""
+    """Recorded from python-snap7's and snap7's own server; those with code 03, 8104, ee and 9999 are made by hand."""
     assert part in (refusal(READ, bytes.fromhex(answer)) or "")
 
 
