@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import stat
 import termios
 import threading
@@ -16,6 +17,7 @@ from connmgr_modbus.options import ModbusOptions
 ABSENT = (errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.EIO)
 TAKEN = (errno.EAGAIN, errno.EBUSY)
 FORBIDDEN = (errno.EACCES, errno.EPERM)
+PTY_MAJORS = range(136, 144)  # Linux: the slaves of Unix98 ptys
 
 
 async def open_port(options: ModbusOptions, protocol: asyncio.BaseProtocol) -> SerialTransport:
@@ -82,11 +84,12 @@ def drop_input(transport: SerialTransport) -> None:
 def _open(options: ModbusOptions, loop: asyncio.AbstractEventLoop, protocol: asyncio.BaseProtocol) -> SerialTransport:
     path = str(options.port)
     try:
-        if not stat.S_ISCHR(Path(path).stat().st_mode):
+        device = Path(path).stat()
+        if not stat.S_ISCHR(device.st_mode):
             raise PermanentError(f"cannot open {path}: that is no serial port; name a device such as /dev/ttyUSB0")
-        return SerialTransport(
-            loop, protocol, path, options.baudrate, options.bytesize, options.parity, options.stopbits, 0
-        )
+        # A pty has neither data bits nor parity, and the system refuses them there.
+        bits, parity = (8, "N") if os.major(device.st_rdev) in PTY_MAJORS else (options.bytesize, options.parity)
+        return SerialTransport(loop, protocol, path, options.baudrate, bits, parity, options.stopbits, 0)
     except OSError as error:
         raise _explained(path, error) from error
     except (ValueError, termios.error) as error:

@@ -29,10 +29,37 @@ KINDS = {
     stat.S_IFSOCK: "a socket",
     stat.S_IFBLK: "a block device",
 }
+PTY_MAJORS = range(136, 144)  # Linux: the slaves of Unix98 ptys
 
 
 class Port(serial.Serial):
-    """A serial port for `serial_asyncio`, whose transport does things on the event loop that can block it."""
+    """A serial port for `serial_asyncio`, whose transport does things on the event loop that can block it.
+
+    Attributes:
+        is_gone: bytes could not be written, because it was unplugged.
+    """
+
+    is_gone = False
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds a read may block. The transport sets it to what it is, and pyserial would set up the line again."""
+        return super().timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float | None) -> None:
+        if seconds != self.timeout:
+            serial.Serial.timeout.fset(self, seconds)  # type: ignore[attr-defined]  # a property, say the stubs not
+
+    @property
+    def write_timeout(self) -> float | None:
+        """Seconds a write may block; as `timeout`."""
+        return super().write_timeout
+
+    @write_timeout.setter
+    def write_timeout(self, seconds: float | None) -> None:
+        if seconds != self.write_timeout:
+            serial.Serial.write_timeout.fset(self, seconds)  # type: ignore[attr-defined]  # as above
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
         """As many bytes as the system takes now. pyserial's own would spin where there is no room."""
@@ -41,7 +68,8 @@ class Port(serial.Serial):
         except BlockingIOError:
             raise  # the transport waits until there is room
         except OSError:
-            return len(data)  # unplugged; the reading side notices as well, and says it better
+            self.is_gone = True
+            return len(data)  # the reading side notices it too; here the transport would only log a traceback
 
     def flush(self) -> None:
         """Nothing: the transport would wait here until all is sent, even when it is aborted."""
@@ -128,12 +156,13 @@ def open_port(options: SerialOptions) -> Port:
     """
     path = options.port
     try:
-        _require_serial_port(path)
+        is_pty = _require_serial_port(path)
         port = Port(
             path,
             baudrate=options.baudrate,
-            bytesize=options.bytesize,
-            parity=options.parity,
+            # A pty has neither, and the system refuses them there.
+            bytesize=8 if is_pty else options.bytesize,
+            parity="N" if is_pty else options.parity,
             stopbits=options.stopbits,
             xonxoff=options.xonxoff,
             rtscts=options.rtscts,
@@ -142,7 +171,7 @@ def open_port(options: SerialOptions) -> Port:
             exclusive=True,
         )
     except OSError as error:
-        raise _explained(path, error) from error
+        raise explained(path, error) from error
     except (ValueError, termios.error) as error:
         raise PermanentError(f"cannot open {path}: it refuses these settings ({error})") from error
     if options.rs485 is not None:
@@ -157,8 +186,8 @@ def open_port(options: SerialOptions) -> Port:
     return port
 
 
-def _require_serial_port(path: str) -> None:
-    """Look before opening: to open the wrong device can block, or do something."""
+def _require_serial_port(path: str) -> bool:
+    """Look before opening: to open the wrong device can block, or do something. Returns whether it is a pty."""
     where = Path(path).stat()
     if not stat.S_ISCHR(where.st_mode):
         kind = KINDS.get(stat.S_IFMT(where.st_mode), "something else")
@@ -166,6 +195,7 @@ def _require_serial_port(path: str) -> None:
     family = Path(f"/sys/dev/char/{os.major(where.st_rdev)}:{os.minor(where.st_rdev)}/subsystem")
     if family.exists() and family.resolve().name != "tty":
         raise PermanentError(f"cannot open {path}: a device of the kind {family.resolve().name}, not a serial port")
+    return os.major(where.st_rdev) in PTY_MAJORS
 
 
 def _rs485(options: Rs485) -> RS485Settings:
@@ -178,7 +208,8 @@ def _rs485(options: Rs485) -> RS485Settings:
     )
 
 
-def _explained(path: str, error: OSError) -> TransientError | PermanentError:
+def explained(path: str, error: OSError) -> TransientError | PermanentError:
+    """Why the port cannot be opened, what to do, and whether waiting may help."""
     if error.errno in ABSENT:
         return TransientError(f"cannot open {path}: not plugged in; see `ls -l /dev/serial/by-id`")
     if error.errno in TAKEN:

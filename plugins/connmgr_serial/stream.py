@@ -11,6 +11,7 @@ import serial_asyncio
 from connmgr import NoAnswerError, NotConnectedError, TransientError
 from connmgr_serial.port import Port, in_thread
 
+GONE = "the port is gone; was it unplugged?"
 LAST_WORDS = 1.0  # seconds the transport gets to say that it has ended
 
 
@@ -91,7 +92,7 @@ class Stream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - pyserial's words say less
         self._is_closed = True
         if self.over is None:
-            self.over = "the port is gone; was it unplugged?"
+            self.over = GONE
             self._owner.ended(self.over)
         self._wake()
 
@@ -195,6 +196,8 @@ class Stream(asyncio.Protocol):
         self._write(data)
         while self.is_full:
             await self._more(NoAnswerError)
+        if self._port.is_gone:
+            raise NoAnswerError(GONE)
 
     async def receive(self) -> bytes:
         """The next message that is no answer."""

@@ -82,8 +82,8 @@ class PtyBus(_Bus):
         self._is_plugged = True
         return self
 
-    async def __aexit__(self, *error: Any) -> None:
-        await super().__aexit__(*error)
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)  # type: ignore[arg-type]
         self.unplug()
 
     def unplug(self) -> None:
@@ -114,8 +114,8 @@ class GatewayBus(_Bus):
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
-    async def __aexit__(self, *error: Any) -> None:
-        await super().__aexit__(*error)
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)  # type: ignore[arg-type]
         self._server.close()
         self.hang_up()
         await asyncio.sleep(0)

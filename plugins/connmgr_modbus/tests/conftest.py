@@ -34,7 +34,10 @@ async def supervise(tmp_path: Path) -> AsyncIterator[Supervise]:
 
         async def start(config: Mapping[str, Any], *, up: bool = True, **settings: Any) -> ModbusConnection:
             file = tmp_path / "connections.json"
-            document = {"settings": QUICK | settings, "connections": {"bus": {"type": "modbus", "config": dict(config)}}}
+            document = {
+                "settings": QUICK | settings,
+                "connections": {"bus": {"type": "modbus", "config": dict(config)}},
+            }
             file.write_text(json.dumps(document))
             manager = await stack.enter_async_context(ConnectionManager())
             await manager.load(file)
