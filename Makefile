@@ -48,7 +48,7 @@ format: $(DEV) ## formatting and the fixes ruff makes by itself
 
 pytest: $(DEV) ## the tests alone (ARGS='tests/unit -k backoff', WORKERS=0 for one process)
 	@echo "==> pytest"
-	@$(PY) -m pytest -n $(WORKERS) --durations=10 $(ARGS)
+	@NODE_PATH=$(abspath $(VENV))/foreign/node_modules $(PY) -m pytest -n $(WORKERS) --durations=10 $(ARGS)
 
 bench: $(RUN) ## the measurements of docs/performance.md, on this machine
 	@$(PY) tests/bench/run.py $(ARGS)
