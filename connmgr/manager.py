@@ -322,6 +322,15 @@ class ConnectionManager:
             }
         return found
 
+    @property
+    def dials(self) -> int:
+        """Attempts to connect since the start."""
+        return self._limiter.dials if self._limiter is not None else 0
+
+    def dead_owners(self) -> list[str]:
+        """Ids of connections whose owner has ended though nobody asked it to: a bug. Empty when all is well."""
+        return [name for name, entry in self._entries.items() if entry.task is not None and entry.task.done()]
+
     def explain(self, connection_id: str, most: int = 20) -> dict[str, Any]:
         """One connection with its newest events and, in one sentence, what happens next."""
         found = self.describe(connection_id)

@@ -1,0 +1,1 @@
+"""The control API: HTTP over `manager.snapshot()` and commands, on a unix socket."""

@@ -1,0 +1,79 @@
+"""The API's unix socket: one daemon owns it, a dead daemon's leftover is replaced, a live one's is not."""
+
+import asyncio
+import errno
+import fcntl
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from connmgr.api.control import Control
+from connmgr.api.routes import make_app
+from connmgr.errors import describe
+
+MODE = 0o660  # the owner and the group of the daemon may command it
+
+
+class SocketUnavailableError(Exception):
+    """The socket cannot be had: another daemon has it, or the folder is not ours to write to."""
+
+
+class ApiServer:
+    """Serves the control API on a unix socket, between `async with` and its end."""
+
+    def __init__(self, control: Control, socket: Path) -> None:
+        self.socket = socket
+        self._lock: int | None = None
+        self._runner = web.AppRunner(
+            make_app(control), access_log=None, handle_signals=False, shutdown_timeout=1.0, keepalive_timeout=30.0
+        )
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._take()
+            await self._runner.setup()
+            await web.UnixSite(self._runner, str(self.socket)).start()
+            self.socket.chmod(MODE)
+        except OSError as error:
+            await self._release()
+            raise SocketUnavailableError(f"cannot listen on {self.socket}: {describe(error)}") from error
+        except SocketUnavailableError:
+            await self._release()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._release()
+
+    def _take(self) -> None:
+        self.socket.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        # The lock, unlike the socket's existence, ends with the process that holds it.
+        lock = os.open(f"{self.socket}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise SocketUnavailableError(
+                    f"cannot listen on {self.socket}: another connmgr has it; stop that one, or choose another --socket"
+                ) from None
+            raise
+        self._lock = lock
+        if self.socket.exists() or self.socket.is_symlink():
+            if not stat.S_ISSOCK(self.socket.lstat().st_mode):
+                raise SocketUnavailableError(f"cannot listen on {self.socket}: something else than a socket is there")
+            self.socket.unlink()
+
+    async def _release(self) -> None:
+        async with asyncio.timeout(5):
+            await self._runner.cleanup()
+        if self._lock is not None:
+            self.socket.unlink(missing_ok=True)
+            os.close(self._lock)  # the lock file stays: unlinking it would let two daemons hold two locks
+            self._lock = None
