@@ -36,10 +36,17 @@ class TcpSimulator(Simulator):
         server, self._server = self._server, None
         if server is None:
             return
+        loop = asyncio.get_running_loop()
+        for listener in server.sockets:
+            loop.remove_reader(listener)
+        await asyncio.sleep(
+            0
+        )  # asyncio cannot cope with clients that it has accepted, but not taken over, when it closes
         server.close()
         for client in list(self.clients):
             client.abort()
-        await asyncio.sleep(0)  # asyncio closes their sockets in the loop's next round
+        for _ in range(3):
+            await asyncio.sleep(0)  # their sockets are closed in the loop's next rounds
         await server.wait_closed()
 
     @property
