@@ -22,6 +22,7 @@ from connmgr.states import EVENTS
 KEPT = 10_000  # events in the log
 QUEUED = 1_000  # events that may wait for one subscriber
 SUBSCRIBERS = 1_000
+LAST_WORDS = 1.0  # seconds that callbacks get for what is queued when everything ends
 
 log = get_logger("connmgr.events")
 
@@ -71,6 +72,7 @@ class Subscriber:
         self._name = getattr(callback, "__qualname__", type(callback).__name__)
         self._queue: deque[BaseConnection[Any]] = deque(maxlen=QUEUED)
         self._arrived = asyncio.Event()
+        self._ending = False
         self._thread: CallThread | None = None
         self._task: asyncio.Task[None] | None = None  # made in the loop: one may subscribe before there is one
 
@@ -87,16 +89,23 @@ class Subscriber:
                 self._thread = CallThread(f"connmgr.callback[{self._name}]")
             self._task = asyncio.create_task(self._deliver(), name=f"connmgr.callback[{self._name}]")
 
-    async def close(self) -> None:
-        """Stop delivering. A callback that does not return is left behind."""
+    async def close(self, *, last_words: float = 0.0) -> None:
+        """Stop delivering, after `last_words` seconds at most for what is queued already.
+
+        A callback that does not return is left behind.
+        """
         if self._task is not None:
+            self._ending = True
+            self._arrived.set()
+            if last_words:
+                await asyncio.wait([self._task], timeout=last_words)
             self._task.cancel()
             await asyncio.wait([self._task], timeout=1.0)
         if self._thread is not None:
             self._thread.shutdown(wait=False)
 
     async def _deliver(self) -> None:
-        while True:
+        while not self._ending:
             await self._arrived.wait()
             self._arrived.clear()
             while self._queue:
@@ -220,6 +229,6 @@ class EventLog:
         }
 
     async def close(self) -> None:
-        """End every subscriber within a second or so."""
+        """Deliver what is queued, and end every subscriber, within two seconds or so."""
         subscribers, self._subscribers = self._subscribers, []
-        await asyncio.gather(*(subscriber.close() for subscriber in subscribers), *self._closing)
+        await asyncio.gather(*(subscriber.close(last_words=LAST_WORDS) for subscriber in subscribers), *self._closing)

@@ -19,6 +19,8 @@ from connmgr.states import ConnectionStatus
 inside: ContextVar[tuple["Link", int] | None] = ContextVar("connmgr_inside", default=None)
 """The link and session whose plugin call (or a task started by it) runs here."""
 
+_making_lock = threading.Lock()  # else two threads could make a lock each, and both hold the link
+
 
 class Told(str):
     """A reason that the supervisor wrote into `last_error`, to tell it from one that the plugin assigned."""
@@ -196,9 +198,10 @@ class Link:
 
     def thread_lock(self) -> threading.Lock:
         """The same for plain methods, which run in threads."""
-        if self._thread_lock is None:
-            self._thread_lock = threading.Lock()
-        return self._thread_lock
+        with _making_lock:
+            if self._thread_lock is None:
+                self._thread_lock = threading.Lock()
+            return self._thread_lock
 
     def _tell(self, message: Callable[[Watcher], None]) -> None:
         watcher, loop = self.watcher, self._loop
@@ -226,6 +229,7 @@ class Exchange:
     async def __aenter__(self) -> None:
         link = self._link
         link.require_open()
+        self._session = link.session
         self._lock: asyncio.Lock | threading.Lock = link.async_lock()
         began = link.now()
         if self._lock.locked():
@@ -236,12 +240,8 @@ class Exchange:
                 raise TransientError(f"cannot use {link.name}: still busy after {self._timeout:g} s") from None
         else:
             await self._lock.acquire()
-        try:
-            link.require_open()
-        except BaseException:
-            self._lock.release()
-            raise
-        self._session, self._started = link.session, link.now()
+        self._check_again()
+        self._started = link.now()
         self._deadline = asyncio.timeout(self._timeout - (self._started - began))
         await self._deadline.__aenter__()
 
@@ -261,21 +261,28 @@ class Exchange:
     def __enter__(self) -> None:
         link = self._link
         link.require_open()
+        self._session = link.session
         self._lock = link.thread_lock()
         if not self._lock.acquire(timeout=self._timeout):
             raise TransientError(f"cannot use {link.name}: still busy after {self._timeout:g} s")
-        try:
-            link.require_open()
-        except BaseException:
-            self._lock.release()
-            raise
-        self._session, self._started = link.session, link.now()
+        self._check_again()
+        self._started = link.now()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._settle(error)
         self._lock.release()
+
+    def _check_again(self) -> None:
+        """While the lock was waited for, the link may have gone down or been reopened; a new session has a new lock."""
+        try:
+            self._link.require_open()
+            if self._link.session != self._session:
+                raise NotConnectedError(f"cannot use {self._link.name}: it was reopened meanwhile; nothing was sent")
+        except BaseException:
+            self._lock.release()
+            raise
 
     def _settle(self, error: BaseException | None) -> None:
         if error is None or isinstance(error, RefusedError):
