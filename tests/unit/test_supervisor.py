@@ -381,3 +381,31 @@ async def test_old_session_cannot_break_a_new_one() -> None:
         await asyncio.sleep(100)
         assert h.status is S.CONNECTED
         assert tasks[0].done()
+
+
+@virtually
+async def test_waiting_exchange_does_not_slip_into_the_next_session() -> None:
+    """Whoever waited for its turn while the link broke is refused, not let loose on the new link."""
+    c = Scripted()
+    async with supervised(c, health_check_interval=1000, reconnect_delay_initial=0.5) as h:
+        await h.until(S.CONNECTED)
+
+        async def hold() -> None:
+            async with c.exchange(100):
+                await asyncio.sleep(10)
+
+        async def wait_for_a_turn() -> None:
+            async with c.exchange(100):
+                pass
+
+        holder = asyncio.create_task(hold())
+        await asyncio.sleep(0.1)
+        waiter = asyncio.create_task(wait_for_a_turn())
+        await asyncio.sleep(0.1)
+        c.connection_lost("unplugged")
+        await asyncio.sleep(3)
+        assert h.status is S.CONNECTED
+        with pytest.raises(NotConnectedError, match="reopened"):
+            await waiter
+        await holder
+        assert h.status is S.CONNECTED
