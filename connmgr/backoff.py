@@ -1,8 +1,9 @@
-"""How long to pause before the next attempt, and when a link has earned its patience back. Pure."""
+"""How long to pause before the next attempt, when to stop trying, and when a link has earned patience again. Pure."""
 
 import random
 from collections.abc import Callable, Iterator
 
+from connmgr.errors import Failure, Kind
 from connmgr.settings import SupervisionSettings
 
 
@@ -38,3 +39,21 @@ def is_stable(settings: SupervisionSettings, up_for: float) -> bool:
     Clearing them on connecting would let a peer that accepts and drops at once be dialled without any pause.
     """
     return up_for >= settings.stable_after
+
+
+def reason_to_suspend(settings: SupervisionSettings, failure: Failure, attempts: int, *, probing: bool) -> str | None:
+    """Why trying should stop after this failure; None when it should not.
+
+    Args:
+        attempts: failed ones since the link was last stable, this one included.
+        probing: the attempt was the one that a suspended connection is given.
+    """
+    if failure.kind is Kind.PERMANENT:
+        return failure.reason
+    if not settings.auto_reconnect:
+        return None
+    if probing:
+        return f"the probe failed: {failure.reason}"
+    if settings.reconnect_max_attempts and attempts >= settings.reconnect_max_attempts:
+        return f"{attempts} attempts failed, the last one: {failure.reason}"
+    return None

@@ -17,9 +17,12 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
+from connmgr.alarm import Alarm
 from connmgr.connection import BaseConnection, link_of
 from connmgr.errors import REASON_LIMIT, ContractError, Failure, Kind, judge
 from connmgr.link import Told, inside
+
+CANCEL_GRACE = 0.5  # seconds a cancelled call has to end, before it is left behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,33 @@ class PluginCalls:
             )
             call._future.add_done_callback(lambda future: self._settle(call, future, on_done))  # noqa: SLF001
         return call
+
+    async def call(
+        self, method: str, timeout: float, alarm: Alarm, is_interrupted: Callable[[], bool] | None
+    ) -> Outcome | None:
+        """Call, for `timeout` seconds at most and until `is_interrupted` says so; then cancel and leave it behind.
+
+        Args:
+            alarm: the owner's; whoever wants to interrupt rings it.
+
+        Returns:
+            How it ended; None when it was interrupted.
+        """
+        call = self.start(method, alarm.ring)
+        deadline = self._loop.time() + timeout
+        while not call.done and self._loop.time() < deadline and not (is_interrupted is not None and is_interrupted()):
+            await alarm.sleep(deadline)
+        if call.outcome is not None:
+            return call.outcome
+        timed_out = self._loop.time() >= deadline
+        call.cancel()
+        last = self._loop.time() + CANCEL_GRACE
+        while not call.done and self._loop.time() < last:
+            await alarm.sleep(last)
+        if not timed_out:
+            return None
+        reason = f"{method}() did not end within {timeout:g} s"
+        return Outcome(Failure(Kind.TRANSIENT, reason, "deadline"), timeout)
 
     def release(self) -> None:
         """End the thread that plain methods ran in; the next call makes a new one."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Self
 
+from connmgr.commands import Command
 from connmgr.config import Config, ConnectionConfig, Diff, TypeInfo, diff, load
 from connmgr.connection import BaseConnection, link_of
 from connmgr.context import AppContext, Paths
@@ -19,7 +20,7 @@ from connmgr.registry import ConnectionClass, Registry
 from connmgr.secrets import redactor
 from connmgr.settings import GlobalSettings
 from connmgr.states import ConnectionStatus
-from connmgr.supervisor import Command, Supervisor
+from connmgr.supervisor import Supervisor
 
 STOP_MARGIN = 3.0  # seconds an owner has to stop, above its connection's disconnect_timeout
 

@@ -1,18 +1,19 @@
 """The owner of one connection: the task that opens it, watches it, reopens it, and alone changes its status.
 
 Everything that concerns the connection reaches this task as a wake-up: a finished call, a lost link, a command, a
-timer. It sleeps in one place (`_sleep`), calls the plugin in one place (`_call`) and changes status in one (`_to`).
+timer. It sleeps on one alarm, calls the plugin in one place (`_call`) and changes status in one (`_to`).
 """
 
 import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator
-from enum import Enum
 from typing import Any, Protocol
 
 from connmgr import backoff
+from connmgr.alarm import Alarm
 from connmgr.calls import Call, Outcome, PluginCalls
+from connmgr.commands import Command, Goal
 from connmgr.connection import BaseConnection, link_of
 from connmgr.dialing import DialLimiter, Ticket
 from connmgr.edge_log import EdgeLog
@@ -24,28 +25,7 @@ from connmgr.logs import get_logger
 from connmgr.settings import SupervisionSettings
 from connmgr.states import HEALTH_CHECK_FAILED, ConnectionStatus, event_of
 
-CANCEL_GRACE = 0.5  # seconds a cancelled call has to end, before it is left behind
-
 log = get_logger("connmgr.supervisor")
-
-
-class Command(Enum):
-    """What may be asked of an owner."""
-
-    CONNECT = "connect"
-    DISCONNECT = "disconnect"
-    SUSPEND = "suspend"
-    RESUME = "resume"
-    RECONNECT = "reconnect"
-
-
-class Goal(Enum):
-    """What the owner works towards; the value is the status in which it rests there."""
-
-    UP = "connected"
-    DOWN = "disconnected"
-    SUSPENDED = "suspended"
-    STOPPED = "stopped"
 
 
 class Publish(Protocol):
@@ -62,7 +42,7 @@ class Supervisor:
     __slots__ = (
         "_alarm", "_attempts", "_bugs", "_calls", "_due", "_edge", "_goal", "_host", "_limiter", "_loop",
         "_misses", "_next_at", "_opened", "_owes_disconnect", "_pauses", "_probe_at", "_probing", "_publish",
-        "_redial", "_scrub", "_ticket", "_woken", "connection", "crashes", "link", "quality", "settings",
+        "_redial", "_scrub", "_ticket", "connection", "crashes", "link", "quality", "settings",
         "since", "status", "why_suspended",
     )  # fmt: skip
 
@@ -88,8 +68,7 @@ class Supervisor:
         self.crashes = 0
         self._calls = PluginCalls(connection)
         self._host, self._limiter, self._publish, self._scrub = host, limiter, publish, scrub
-        self._alarm: asyncio.Future[None] | None = None
-        self._woken = False
+        self._alarm = Alarm()
         self._goal = Goal.UP
         self._redial = False
         self._attempts = 0
@@ -124,34 +103,27 @@ class Supervisor:
                 self._next_at = now
             elif command is Command.RECONNECT:
                 self._redial = True
-        self.wake()
+        self._alarm.ring()
 
     def stop(self) -> None:
         """End: disconnect, and let `run()` return."""
         self._goal = Goal.STOPPED
-        self.wake()
+        self._alarm.ring()
 
     def use(self, settings: SupervisionSettings) -> None:
         """Go by other settings from now on; the link stays as it is."""
         self.settings = settings
         self._pauses = None
         self._due = self._slot(self._loop.time())
-        self.wake()
+        self._alarm.ring()
 
     def link_lost(self, reason: str) -> None:  # noqa: ARG002 - the link remembers the reason as its fault
         """The plugin noticed by itself that the session is over."""
-        self.wake()
+        self._alarm.ring()
 
     def answered(self, round_trip: float) -> None:
         """An exchange was finished."""
         self.quality.answered(self._loop.time(), round_trip)
-
-    def wake(self) -> None:
-        """Let the owner look around."""
-        if self._alarm is not None and not self._alarm.done():
-            self._alarm.set_result(None)
-        else:
-            self._woken = True
 
     # --- told to others
 
@@ -217,7 +189,7 @@ class Supervisor:
         status = ConnectionStatus(self._goal.value)
         if self.status is not status:
             self._to(status, self.why_suspended if status is ConnectionStatus.SUSPENDED else None)
-        await self._sleep(self._probe_at if self._goal is Goal.SUSPENDED else None)
+        await self._alarm.sleep(self._probe_at if self._goal is Goal.SUSPENDED else None)
         await self._settle_debt()
         if self._goal is Goal.SUSPENDED and self._probe_at is not None and self._loop.time() >= self._probe_at:
             self._goal, self._probing, self._next_at = Goal.UP, True, self._loop.time()
@@ -225,13 +197,13 @@ class Supervisor:
     async def _turn_has_come(self) -> bool:
         """Wait out the pause and the dial limits. False when the goal changed meanwhile."""
         while self._goal is Goal.UP and (self._next_at is None or self._loop.time() < self._next_at):
-            await self._sleep(self._next_at)
+            await self._alarm.sleep(self._next_at)
             await self._settle_debt()
         if self._goal is not Goal.UP:
             return False
-        self._ticket = self._limiter.ask(self._host, self.wake)
+        self._ticket = self._limiter.ask(self._host, self._alarm.ring)
         while not self._ticket.granted and self._goal is Goal.UP:
-            await self._sleep(None)
+            await self._alarm.sleep(None)
         granted = self._ticket.granted and self._goal is Goal.UP
         self._withdraw()
         return granted
@@ -281,7 +253,7 @@ class Supervisor:
                     return failure
                 continue
             stable_at = self._opened + self.settings.stable_after if self._is_unproven() else math.inf
-            await self._sleep(min(self._due, stable_at))
+            await self._alarm.sleep(min(self._due, stable_at))
         return None
 
     async def _check_if_needed(self, now: float) -> Failure | None:
@@ -344,14 +316,7 @@ class Supervisor:
             self._next_at = self._loop.time() + pause
 
     def _reason_to_suspend(self, failure: Failure) -> str | None:
-        if failure.kind is Kind.PERMANENT:
-            return failure.reason
-        if self._probing and self.settings.auto_reconnect:
-            return f"the probe failed: {failure.reason}"
-        limit = self.settings.reconnect_max_attempts
-        if limit and self._attempts >= limit and self.settings.auto_reconnect:
-            return f"{self._attempts} attempts failed, the last one: {failure.reason}"
-        return None
+        return backoff.reason_to_suspend(self.settings, failure, self._attempts, probing=self._probing)
 
     def _pause(self, failure: Failure) -> float | None:
         """Seconds until the next attempt; None for never."""
@@ -387,40 +352,10 @@ class Supervisor:
 
     async def _call(self, method: str, timeout: float, *, interruptible: bool = True) -> Outcome | None:
         """Call the plugin, for `timeout` seconds at most. None when a command came between."""
-        call = self._calls.start(method, self.wake)
-        deadline = self._loop.time() + timeout
-        while not call.done and self._loop.time() < deadline:
-            if interruptible and (self._goal is not Goal.UP or self._redial):
-                break
-            await self._sleep(deadline)
-        if call.outcome is not None:
-            return call.outcome
-        timed_out = self._loop.time() >= deadline
-        call.cancel()
-        last = self._loop.time() + CANCEL_GRACE
-        while not call.done and self._loop.time() < last:
-            await self._sleep(last)
-        if not timed_out:
-            return None
-        reason = f"{method}() did not end within {timeout:g} s"
-        return Outcome(Failure(Kind.TRANSIENT, reason, "deadline"), timeout)
+        return await self._calls.call(method, timeout, self._alarm, self._is_interrupted if interruptible else None)
 
-    async def _sleep(self, until: float | None) -> None:
-        """Until woken, or until that time of the loop's clock."""
-        if self._woken:
-            self._woken = False
-            return
-        alarm = self._alarm = self._loop.create_future()
-        timer = None
-        if until is not None and until != math.inf:
-            timer = self._loop.call_at(until, self.wake)
-        try:
-            await alarm
-        finally:
-            if timer is not None:
-                timer.cancel()
-            self._alarm = None
-            self._woken = False
+    def _is_interrupted(self) -> bool:
+        return self._goal is not Goal.UP or self._redial
 
     # --- small decisions
 

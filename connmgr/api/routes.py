@@ -10,7 +10,7 @@ from aiohttp import web
 
 from connmgr.api.control import Control
 from connmgr.api.problems import answer_problems
-from connmgr.supervisor import Command
+from connmgr.commands import Command
 
 CONTROL = web.AppKey("control", Control)
 LONGEST_WAIT = 30.0  # seconds of one long poll

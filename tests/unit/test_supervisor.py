@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 
 from connmgr import AuthError, ConnectionStatus, NoAnswerError, NotConnectedError, RetryAfter
+from connmgr.commands import Command
 from connmgr.states import ConnectionStatus as S
-from connmgr.supervisor import Command
 from tests.unit.scripted import Scripted, Stubborn, hang, refuse, supervised, virtually
 
 
