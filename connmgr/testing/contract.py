@@ -154,4 +154,6 @@ async def _wind_up() -> None:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=LINGER)
+    for _ in range(3):  # asyncio closes sockets one round after they were told to
+        await asyncio.sleep(0)
     await asyncio.get_running_loop().shutdown_asyncgens()

@@ -71,6 +71,8 @@ class _Elsewhere:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=OBEYS_WITHIN)
+        for _ in range(3):  # asyncio closes sockets one round after they were told to
+            await asyncio.sleep(0)
         await asyncio.get_running_loop().shutdown_default_executor()
 
 
@@ -166,6 +168,8 @@ class Rig:
 
     def take_stock(self) -> None:
         """Whatever is there now is not the plugin's fault."""
+        gc.collect()
+        self.noise.clear()
         port = self.proxy.target[1] if isinstance(self.proxy, FaultProxy) else None
         self.leftovers = Leftovers(lambda: self.proxy.descriptors, port)
 
@@ -230,6 +234,7 @@ async def rig(subject: Subject) -> AsyncIterator[Rig]:
                     finally:
                         bench.close()
         finally:
+            await asyncio.sleep(0.02)  # the device sees its clients go before it is switched off itself
             await elsewhere.run(simulator.stop())
     finally:
         await elsewhere.close()

@@ -43,9 +43,7 @@ async def importing_and_constructing_have_no_side_effects(rig: Rig) -> None:
     await asyncio.sleep(0.05)
     rig.take_stock()
     accepted = rig.proxy.accepted if isinstance(rig.proxy, FaultProxy) else 0
-    driver = rig.driver()
-    if driver.connection.is_connected() is not False:
-        raise ContractViolation("is_connected() must be False before connect()")
+    rig.driver()
     assert rig.leftovers
     left = rig.leftovers.right_now()
     await asyncio.sleep(0.05)
@@ -74,7 +72,9 @@ def _imported_elsewhere(module: str) -> str:
 async def answers_are_real_bools(rig: Rig) -> None:
     """The four methods answer True or False and nothing else, and is_connected() follows connect and disconnect."""
     driver = rig.driver()
-    answers: list[tuple[str, object, bool]] = []
+    answers: list[tuple[str, object, bool]] = [
+        ("is_connected() before connect()", driver.connection.is_connected(), False)
+    ]
     try:
         answers.append(("connect()", _value(await driver.connect(), "connect()"), True))
         answers.append(("is_connected() after connect()", driver.connection.is_connected(), True))
@@ -187,7 +187,11 @@ def _cancelled_everywhere(
             hit = driver.hit
             closed = await driver.disconnect()
             if hit and ended.error is None:
-                raise ContractViolation(f"{what} swallows a cancellation at its suspension {point}: it {ended}")
+                raise ContractViolation(
+                    f"{what} swallows a cancellation at its suspension {point}: it {ended}."
+                    " (asyncio.wait_for of Python 3.11 does so when the result is there in the same moment:"
+                    " look at asyncio.current_task().cancelling() after libraries that use it.)"
+                )
             _disconnected(f"after {what} was cancelled at its suspension {point}", closed)
             await rig.nothing_left(f"{what}, cancelled at its suspension {point}, then disconnect(),")
             if not hit:

@@ -109,7 +109,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().set_default_executor(executor)
         self._pool = executor
 
-    async def shutdown_default_executor(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - `timeout` is new in 3.12
+    async def shutdown_default_executor(self, *args: Any, **kwargs: Any) -> None:
         with self.external():
             await super().shutdown_default_executor(*args, **kwargs)
 
