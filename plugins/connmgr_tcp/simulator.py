@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from connmgr.testing import Simulator
 
@@ -65,11 +65,10 @@ class _Client(asyncio.Protocol):
         self._unread = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._simulator.clients.add(transport)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
+        self._simulator.clients.add(self._transport)
         if not self._simulator.is_running:  # it was stopped while this client was being accepted
-            transport.abort()
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._simulator.clients.discard(self._transport)

@@ -8,7 +8,7 @@ import asyncio
 import select
 import socket
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
 from connmgr import NoAnswerError, NotConnectedError, TransientError
 
@@ -80,8 +80,7 @@ class Stream(asyncio.Protocol):
     # --- what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
 
     def data_received(self, data: bytes) -> None:
         if self.over is not None:

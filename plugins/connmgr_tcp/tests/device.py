@@ -5,7 +5,7 @@ import socket
 import struct
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 
 class Device:
@@ -69,9 +69,8 @@ class _Talk(asyncio.Protocol):
         self._device = device
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._device.clients.append(transport)
+        self._transport = cast("asyncio.Transport", transport)
+        self._device.clients.append(self._transport)
         self._device.arrived.set()
 
     def data_received(self, data: bytes) -> None:
