@@ -91,12 +91,13 @@ def _open(options: ModbusOptions, loop: asyncio.AbstractEventLoop, protocol: asy
         bits, parity = (8, "N") if os.major(device.st_rdev) in PTY_MAJORS else (options.bytesize, options.parity)
         return SerialTransport(loop, protocol, path, options.baudrate, bits, parity, options.stopbits, 0)
     except OSError as error:
-        raise _explained(path, error) from error
+        raise explained(path, error) from error
     except (ValueError, termios.error) as error:
         raise PermanentError(f"cannot open {path}: it refuses these settings ({error})") from error
 
 
-def _explained(path: str, error: OSError) -> TransientError | PermanentError:
+def explained(path: str, error: OSError) -> TransientError | PermanentError:
+    """Why the port cannot be opened, what to do, and whether waiting may help."""
     if error.errno in ABSENT:
         return TransientError(f"cannot open {path}: not plugged in; see `ls -l /dev/serial/by-id`")
     if error.errno in TAKEN:

@@ -16,7 +16,8 @@ READ_FUNCTIONS = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 
 
 class ModbusSimulator(Simulator):
-    """Units 1 and 2 of one device. `port` is a TCP port, or a path: then it speaks RTU there, through a pty.
+    """Units 1 and 2 of one device. `port` is a TCP port, or a path: then it speaks RTU there, through a pty. With
+    `gateway` it speaks RTU on the TCP port.
 
     Holding and input registers: 0 counter, ten a second; 1 temperature in tenths of a degree; 2 and 3 pressure in bar,
     a float32, high word first. Holding registers 100 to 199 keep what is written. Coil 0 and discrete input 0: alarm,
@@ -26,13 +27,15 @@ class ModbusSimulator(Simulator):
 
     default_port: ClassVar[int | str] = 1502
 
-    def __init__(self, host: str = "127.0.0.1", port: int | str | None = None) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int | str | None = None, *, gateway: bool = False) -> None:
         super().__init__(host, port)
+        self._gateway = gateway
         self._server: Any = None
         self._pty: PtyPair | None = None
         self._started_at = 0.0
 
     async def start(self) -> None:
+        from pymodbus.framer import FramerType
         from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 
         if self._server is not None:
@@ -52,7 +55,8 @@ class ModbusSimulator(Simulator):
                 reconnect_delay=0,
             )
         else:
-            server = ModbusTcpServer(self._devices(), address=(self.host, self.port))
+            framer = FramerType.RTU if self._gateway else FramerType.SOCKET
+            server = ModbusTcpServer(self._devices(), address=(self.host, self.port), framer=framer)
         # Opened here and not by pymodbus, which would log an OSError and go on.
         server.is_listener = True
         try:
@@ -76,7 +80,8 @@ class ModbusSimulator(Simulator):
     def config(self) -> dict[str, Any]:
         if isinstance(self.port, str):
             return {"transport": "rtu", "port": self.port, "unit": 1}
-        return {"host": self.host, "port": self.port, "unit": 1}
+        transport = {"transport": "rtu_over_tcp"} if self._gateway else {}
+        return {**transport, "host": self.host, "port": self.port, "unit": 1}
 
     @property
     def endpoint(self) -> str:
