@@ -7,6 +7,7 @@ or is slow delays nobody. A full queue drops its oldest event, counts it and say
 import asyncio
 import inspect
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ from connmgr.calls import CallThread
 from connmgr.connection import BaseConnection
 from connmgr.errors import ConnmgrError, describe
 from connmgr.logs import get_logger
-from connmgr.states import EVENTS
+from connmgr.states import EVENTS, ConnectionStatus
 
 KEPT = 10_000  # events in the log
 QUEUED = 1_000  # events that may wait for one subscriber
@@ -151,10 +152,30 @@ class EventLog:
         self._news: asyncio.Event | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
-    def publish(self, connection: BaseConnection[Any], **fields: Any) -> Event:
-        """Number an event, keep it, and queue it for every subscriber of its name."""
+    def publish(
+        self,
+        connection: BaseConnection[Any],
+        event_name: str,
+        old: ConnectionStatus,
+        new: ConnectionStatus,
+        *,
+        reason: str | None,
+        layer: str | None,
+        attempts: int,
+    ) -> Event:
+        """Number an event, keep it, and queue it for every subscriber of its name; the fields are `Event`'s."""
         self.seq += 1
-        event = Event(seq=self.seq, connection_id=connection.connection_id, **fields)
+        event = Event(
+            seq=self.seq,
+            at=time.time_ns(),
+            connection_id=connection.connection_id,
+            event=event_name,
+            old=old.value,
+            new=new.value,
+            reason=reason,
+            layer=layer,
+            attempts=attempts,
+        )
         self._kept.append(event)
         for subscriber in self._subscribers:
             if event.event in subscriber.events:

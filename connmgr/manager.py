@@ -210,7 +210,7 @@ class ConnectionManager:
             wanted.settings,
             host=host_of(wanted.id, wanted.config),
             limiter=self._limiter,
-            publish=self.events.publish,
+            events=self.events,
             scrub=redactor.scrub,
         )
         entry.task = asyncio.create_task(entry.supervisor.run(), name=f"connmgr[{wanted.id}].owner")

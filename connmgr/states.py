@@ -57,6 +57,18 @@ def event_of(old: ConnectionStatus, new: ConnectionStatus) -> str:
         raise IllegalTransitionError(f"no way from {old.value} to {new.value}") from None
 
 
+def outlook(status: ConnectionStatus, last_error: str | None, next_attempt_in: float | None) -> str:
+    """The state of things and what happens next, in one sentence. `next_attempt_in` in seconds, None for never."""
+    if status is ConnectionStatus.CONNECTED:
+        return "it is connected"
+    reason = f" ({last_error})" if last_error else ""
+    if status is ConnectionStatus.CONNECTING:
+        return f"it is connecting{reason}"
+    if next_attempt_in is None:
+        return f"it is {status.value}{reason} and stays so until it is asked to connect or resume"
+    return f"it is {status.value}{reason}; next attempt in {next_attempt_in:.0f} s"
+
+
 def diagram() -> str:
     """The table as a Mermaid state diagram, one line per transition, in the table's order."""
     return "\n".join(_lines()) + "\n"

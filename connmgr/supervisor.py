@@ -8,7 +8,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from connmgr import backoff
 from connmgr.alarm import Alarm
@@ -18,21 +18,15 @@ from connmgr.connection import BaseConnection, link_of
 from connmgr.dialing import DialLimiter, Ticket
 from connmgr.edge_log import EdgeLog
 from connmgr.errors import Failure, Kind, describe
+from connmgr.events import EventLog
 from connmgr.health_schedule import due_after_traffic, next_slot
 from connmgr.link import Told
 from connmgr.link_quality import LinkQuality
 from connmgr.logs import get_logger
 from connmgr.settings import SupervisionSettings
-from connmgr.states import HEALTH_CHECK_FAILED, ConnectionStatus, event_of
+from connmgr.states import HEALTH_CHECK_FAILED, ConnectionStatus, event_of, outlook
 
 log = get_logger("connmgr.supervisor")
-
-
-class Publish(Protocol):
-    """Where events go."""
-
-    def __call__(self, connection: BaseConnection[Any], **fields: Any) -> object:
-        """Publish one event; see `connmgr.events.Event` for the fields."""
 
 
 class Supervisor:
@@ -40,9 +34,9 @@ class Supervisor:
 
     # One object a connection, and there may be 10,000: without a __dict__ each saves 0.3 KiB.
     __slots__ = (
-        "_alarm", "_attempts", "_bugs", "_calls", "_due", "_edge", "_goal", "_host", "_limiter", "_loop",
-        "_misses", "_next_at", "_opened", "_owes_disconnect", "_pauses", "_probe_at", "_probing", "_publish",
-        "_redial", "_scrub", "_ticket", "connection", "crashes", "link", "quality", "settings",
+        "_alarm", "_calls", "_due", "_edge", "_events", "_goal", "_host", "_limiter", "_loop",
+        "_misses", "_next_at", "_opened", "_owes_disconnect", "_pauses", "_probe_at", "_probing",
+        "_redial", "_scrub", "_ticket", "attempts", "bugs", "connection", "crashes", "link", "quality", "settings",
         "since", "status", "why_suspended",
     )  # fmt: skip
 
@@ -53,7 +47,7 @@ class Supervisor:
         *,
         host: str,
         limiter: DialLimiter,
-        publish: Publish,
+        events: EventLog,
         scrub: Callable[[str], str] = str,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -67,11 +61,11 @@ class Supervisor:
         self.why_suspended: str | None = None
         self.crashes = 0
         self._calls = PluginCalls(connection)
-        self._host, self._limiter, self._publish, self._scrub = host, limiter, publish, scrub
+        self._host, self._limiter, self._events, self._scrub = host, limiter, events, scrub
         self._alarm = Alarm()
         self._goal = Goal.UP
         self._redial = False
-        self._attempts = 0
+        self.attempts = 0  # failed ones since the link was last stable
         self._pauses: Iterator[float] | None = None
         self._next_at: float | None = self._loop.time()
         self._probe_at: float | None = None
@@ -80,7 +74,7 @@ class Supervisor:
         self._owes_disconnect = False
         self._opened = self._due = 0.0
         self._misses = 0
-        self._bugs = 0
+        self.bugs = 0  # failures that no device explains
         self._edge = EdgeLog(connection.connection_id)
 
     # --- messages to the owner, all of them harmless at any time
@@ -125,18 +119,6 @@ class Supervisor:
         """An exchange was finished."""
         self.quality.answered(self._loop.time(), round_trip)
 
-    # --- told to others
-
-    @property
-    def attempts(self) -> int:
-        """Failed attempts since the link was last stable."""
-        return self._attempts
-
-    @property
-    def bugs(self) -> int:
-        """Failures that were none of the device's: exceptions that no plugin should let out."""
-        return self._bugs
-
     @property
     def stuck(self) -> Call | None:
         """The plugin call that was given up and has not returned, or None."""
@@ -151,15 +133,7 @@ class Supervisor:
 
     def outlook(self) -> str:
         """The state of things and what happens next, in one sentence."""
-        reason = f" ({self.connection.last_error})" if self.connection.last_error else ""
-        seconds = self.next_attempt_in()
-        if self.status is ConnectionStatus.CONNECTED:
-            return "it is connected"
-        if self.status is ConnectionStatus.CONNECTING:
-            return f"it is connecting{reason}"
-        if seconds is None:
-            return f"it is {self.status.value}{reason} and stays so until it is asked to connect or resume"
-        return f"it is {self.status.value}{reason}; next attempt in {seconds:.0f} s"
+        return outlook(self.status, self.connection.last_error, self.next_attempt_in())
 
     # --- the owner
 
@@ -218,7 +192,8 @@ class Supervisor:
         self._redial = False
         self._to(ConnectionStatus.CONNECTING)
         if self._calls.stuck is not None:
-            await self._fail(self._still_stuck(self._calls.stuck))
+            reason = f"{self._calls.stuck.method}() was given up and still has not returned"
+            await self._fail(Failure(Kind.TRANSIENT, reason, "plugin"))
             return
         self.link.begin_session()
         self._owes_disconnect = True
@@ -285,7 +260,7 @@ class Supervisor:
             self.quality.answered(self._loop.time(), outcome.duration)
             return None
         self._misses += 1
-        self._tell(HEALTH_CHECK_FAILED, self.status, self.status, outcome.failure)
+        self._tell(HEALTH_CHECK_FAILED, self.status, outcome.failure)
         # A check that was cut off may still be answered: that link cannot be used again.
         was_cut_off = outcome.failure.layer == "deadline"
         if self._misses >= self.settings.health_check_failures or was_cut_off or outcome.failure.kind is Kind.PERMANENT:
@@ -297,7 +272,7 @@ class Supervisor:
         if was_up and self._is_stable(self._loop.time()):
             self._forgive()
         else:
-            self._attempts += 1  # a peer that accepts and drops at once has failed like one that refuses
+            self.attempts += 1  # a peer that accepts and drops at once has failed like one that refuses
         self._note(failure)
         suspend = self._reason_to_suspend(failure)
         pause = self._pause(failure)
@@ -316,7 +291,7 @@ class Supervisor:
             self._next_at = self._loop.time() + pause
 
     def _reason_to_suspend(self, failure: Failure) -> str | None:
-        return backoff.reason_to_suspend(self.settings, failure, self._attempts, probing=self._probing)
+        return backoff.reason_to_suspend(self.settings, failure, self.attempts, probing=self._probing)
 
     def _pause(self, failure: Failure) -> float | None:
         """Seconds until the next attempt; None for never."""
@@ -364,21 +339,17 @@ class Supervisor:
 
     def _is_unproven(self) -> bool:
         """Whether there is something that a stable link would clear."""
-        return self._attempts > 0 or self._pauses is not None or self._probing
+        return self.attempts > 0 or self._pauses is not None or self._probing
 
     def _is_stable(self, now: float) -> bool:
         return backoff.is_stable(self.settings, now - self._opened)
 
     def _forgive(self) -> None:
         """The link has been up long enough: its history no longer counts."""
-        self._attempts = self.link.attempts = 0
+        self.attempts = self.link.attempts = 0
         self._pauses = None
         self._probing = False
         self.connection.last_error = None
-
-    @staticmethod
-    def _still_stuck(call: Call) -> Failure:
-        return Failure(Kind.TRANSIENT, f"{call.method}() was given up and still has not returned", "plugin")
 
     # --- telling
 
@@ -388,7 +359,7 @@ class Supervisor:
         event = event_of(old, status)
         self.status, self.since = status, time.time()
         self.link.set_status(status)
-        self.link.attempts = self._attempts
+        self.link.attempts = self.attempts
         if status is ConnectionStatus.CONNECTED:
             self.link.connected_at = self.since
             self.quality.up(now)
@@ -396,34 +367,22 @@ class Supervisor:
         elif old is ConnectionStatus.CONNECTED:
             self.link.connected_at = None
             self.quality.down(now, lost=status is ConnectionStatus.ERROR)
-        self._tell(event, old, status, failure, reason)
+        self._tell(event, old, failure, reason)
 
     def _tell(
-        self,
-        event: str,
-        old: ConnectionStatus,
-        new: ConnectionStatus,
-        failure: Failure | None,
-        reason: str | None = None,
+        self, event: str, old: ConnectionStatus, failure: Failure | None = None, reason: str | None = None
     ) -> None:
-        reason = failure.reason if failure is not None else reason
-        self._publish(
-            self.connection,
-            at=time.time_ns(),
-            event=event,
-            old=old.value,
-            new=new.value,
-            reason=self._scrub(reason) if reason is not None else None,
-            layer=failure.layer if failure is not None else None,
-            attempts=self._attempts,
-        )
+        why = failure.reason if failure is not None else reason
+        why = self._scrub(why) if why is not None else None
+        layer = failure.layer if failure is not None else None
+        self._events.publish(self.connection, event, old, self.status, reason=why, layer=layer, attempts=self.attempts)
 
     def _note(self, failure: Failure) -> None:
         """Remember a failure where people look for it."""
-        self.link.attempts = self._attempts
+        self.link.attempts = self.attempts
         self.connection.last_error = Told(self._scrub(failure.reason))
         if failure.kind is Kind.BUG:
-            self._bugs += 1
+            self.bugs += 1
             self._edge.bug(failure)
 
     async def _recover(self, error: Exception) -> None:

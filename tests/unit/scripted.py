@@ -96,7 +96,7 @@ class Harness:
         self.settings = GlobalSettings(**({"reconnect_jitter": 0.0} | settings))
         self.log = EventLog()
         self.supervisor = Supervisor(
-            connection, self.settings, host="h", limiter=DialLimiter(self.settings), publish=self.log.publish
+            connection, self.settings, host="h", limiter=DialLimiter(self.settings), events=self.log
         )
         self.task = asyncio.create_task(self.supervisor.run(), name="owner")
 
