@@ -158,10 +158,11 @@ class Stream(asyncio.Protocol):
                 while not self._closed:
                     await self._change()
         except TimeoutError:
-            transport.abort()
-            await asyncio.sleep(0)  # asyncio closes the socket in the loop's next round
+            pass
         finally:
             transport.abort()
+        if not self._closed:
+            await asyncio.sleep(0)  # asyncio closes the socket in the loop's next round
 
     # --- one question, one answer
 

@@ -16,6 +16,7 @@ class Device:
         self.received = bytearray()
         self.clients: list[asyncio.Transport] = []
         self.arrived = asyncio.Event()
+        self.left = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.get_running_loop().create_server(lambda: _Talk(self), "127.0.0.1", 0)
@@ -49,6 +50,11 @@ class Device:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.clients[-1].abort()
 
+    async def abandoned(self) -> None:
+        """Wait until a client has gone."""
+        async with asyncio.timeout(2):
+            await self.left.wait()
+
     async def accepted(self) -> None:
         """Wait until there is a client."""
         async with asyncio.timeout(2):
@@ -72,6 +78,9 @@ class _Talk(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._device.clients.append(self._transport)
         self._device.arrived.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._device.left.set()
 
     def data_received(self, data: bytes) -> None:
         self._device.received += data

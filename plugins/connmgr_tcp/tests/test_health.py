@@ -36,6 +36,7 @@ async def test_nobody_answers(dial: Dial) -> None:
         ):
             await dial(device.config(timeout=0.2, health_check=PING))
         assert time.monotonic() - began < 0.5
+        await device.abandoned()
 
 
 async def test_a_device_that_accepts_and_drops(dial: Dial) -> None:
@@ -47,7 +48,7 @@ async def test_a_device_that_accepts_and_drops(dial: Dial) -> None:
 
 
 async def test_a_cancelled_connect() -> None:
-    """It leaves no socket open (the fixture for all tests looks), and disconnect copes."""
+    """It leaves no socket open, and disconnect copes."""
     async with Device() as device:
         line = Line("line", device.config(health_check=PING), None)
         connecting = asyncio.create_task(line.connect())
@@ -55,6 +56,7 @@ async def test_a_cancelled_connect() -> None:
         connecting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await connecting
+        await device.abandoned()
         assert not line.is_connected()
         assert await line.disconnect() is True
 

@@ -91,6 +91,16 @@ async def test_a_late_answer_has_nowhere_to_arrive(dial: Dial) -> None:
             await line.request(b"ECHO new\n")
 
 
+async def test_half_an_answer_is_nobodys(dial: Dial) -> None:
+    """The part that came before the question was given up is no part of the stream."""
+    async with Device(lambda _: b"21.") as device:
+        line = await dial(device.config())
+        with pytest.raises(NoAnswerError):
+            await line.request(b"?\n", timeout=0.05)
+        with pytest.raises(NotConnectedError):
+            await line.receive_data()
+
+
 async def test_a_cancelled_request_closes_the_link(dial: Dial) -> None:
     """Cancelling a request is leaving it without its answer."""
     async with Device() as device:
