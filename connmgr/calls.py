@@ -80,7 +80,7 @@ class PluginCalls:
         """Begin a call; `on_done` is called in the loop when it has an outcome."""
         if self._current is not None and not self._current.done:
             raise RuntimeError(f"{method}() while {self._current.method}() is under way")
-        call = self._current = Call(method, self._loop.time())
+        call = self._current = Call(method, self._link.stopwatch())
         function = getattr(self._connection, method)
         if inspect.iscoroutinefunction(function):
             call._task = self._loop.create_task(  # noqa: SLF001 - Call is this module's own record
@@ -147,7 +147,7 @@ class PluginCalls:
         return self._answered(call, value)
 
     def _answered(self, call: Call, value: object) -> Outcome:
-        duration = self._loop.time() - call.started
+        duration = self._link.stopwatch() - call.started
         if value is True:
             return Outcome(None, duration)
         if value is False:
@@ -161,7 +161,7 @@ class PluginCalls:
         return self._failed(call, ContractError(f"{call.method}() returned {shown} where True or False was promised"))
 
     def _failed(self, call: Call, error: BaseException) -> Outcome:
-        duration = self._loop.time() - call.started
+        duration = self._link.stopwatch() - call.started
         if isinstance(error, asyncio.CancelledError) and call.cancelled:
             return Outcome(Failure(Kind.TRANSIENT, f"{call.method}() was cancelled", "device"), duration)
         if isinstance(error, asyncio.CancelledError):
