@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from connmgr.link import Exchange, Link
-from connmgr.logs import get_logger
+from connmgr.logs import Logger, get_logger
 from connmgr.states import ConnectionStatus
 
 OptionsT_co = TypeVar("OptionsT_co", bound=BaseModel | None, default=BaseModel | None, covariant=True)
@@ -124,7 +124,7 @@ class BaseConnection(ABC, Generic[OptionsT_co]):
         return self.__options  # type: ignore[no-any-return]  # validated by the class's own model in __init__
 
     @property
-    def logger(self) -> Any:  # noqa: ANN401 - structlog's loggers are made at run time
+    def logger(self) -> Logger:
         """A logger that names this connection."""
         return get_logger("connmgr.plugin", connection=self.connection_id)
 

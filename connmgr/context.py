@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from connmgr.logs import get_logger
+from connmgr.logs import Logger, get_logger
 
 if TYPE_CHECKING:
     from connmgr.connection import BaseConnection
@@ -52,7 +52,7 @@ class AppContext:
     """Handed to every connection and to a plugin module's `initialize(app_context)`."""
 
     manager: Manager
-    logger: Any = field(default_factory=lambda: get_logger("connmgr"))
+    logger: Logger = field(default_factory=lambda: get_logger("connmgr"))
     paths: Paths = field(default_factory=Paths)
 
     @property

@@ -263,7 +263,7 @@ class Exchange:
             await self._deadline.__aexit__(kind, error, trace)
         except TimeoutError:
             self._break(f"no answer within {self._timeout:g} s")
-            raise NoAnswerError(f"{self._link.name}: no answer within {self._timeout:g} s") from error
+            raise NoAnswerError(f"cannot use {self._link.name}: no answer within {self._timeout:g} s") from error
         else:
             self._settle(error)
         finally:
