@@ -169,9 +169,13 @@ async def a_line_cut_within_an_answer_is_a_transient_failure(rig: Rig) -> None:
         length = rig.proxy.counted[Direction.TO_CLIENT] - before
     for offset in range(0, length, max(1, length // OFFSETS)):
         async with rig.session(driver):
+            before = rig.proxy.counted[Direction.TO_CLIENT]
             rig.proxy.cut_after(offset, by_reset=bool(offset % 2))
             ended = await rig.exercise(driver)
+            came = rig.proxy.counted[Direction.TO_CLIENT] - before
         rig.proxy.heal()
+        if ended.error is None and came >= offset + length:
+            continue  # asked again on another line, and answered in full
         where = f"with the line cut after {offset} of {length} bytes of the answer"
         if ended.cancelled:
             raise ContractViolation(f"an exchange {where} is still waiting after {driver.deadline:g} s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -111,14 +112,17 @@ async def test_cut_is_a_proper_end() -> None:
 
 async def test_cut_with_unread_input_is_still_a_proper_end() -> None:
     """Bytes that nobody has read do not turn the FIN into a RST."""
-    async with proxied() as proxy, client(proxy) as stream:
-        await ask(stream, b"a")
-        proxy.delay(30)
-        stream[1].write(b"x" * 20_000)
-        await asyncio.sleep(0.02)
-        proxy.cut()
-        async with asyncio.timeout(SOON):
-            assert await stream[0].read() == b""
+    loop = asyncio.get_running_loop()
+    async with proxied() as proxy:
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, (proxy.host, proxy.port))
+            proxy.delay(30)
+            await loop.sock_sendall(sock, b"x" * 20_000)
+            await asyncio.sleep(0.05)
+            proxy.cut()
+            await asyncio.sleep(0.05)
+            assert await loop.sock_recv(sock, 100) == b""
 
 
 async def test_reset_is_a_reset() -> None:
@@ -271,6 +275,7 @@ async def test_late_answer_until_release() -> None:
 async def test_replay_gives_the_previous_answer() -> None:
     """The next request gets the previous answer, and only that one."""
     async with proxied() as proxy, client(proxy) as stream:
+        await ask(stream, b"zero")
         await ask(stream, b"one")
         proxy.replay()
         assert await ask(stream, b"two") == b"one ok"
@@ -288,6 +293,12 @@ async def test_substitute_and_endless_answer() -> None:
         piled_up = proxy.counted[Direction.TO_CLIENT]
         await asyncio.sleep(0.1)
         assert proxy.counted[Direction.TO_CLIENT] == piled_up < 16_000_000
+        proxy.heal()
+        with pytest.raises(TimeoutError):
+            while True:
+                async with asyncio.timeout(0.1):
+                    assert await stream[0].read(1_000_000)
+        assert await ask(stream, b"c") == b"c ok"
 
 
 async def test_cut_after_every_byte() -> None:

@@ -91,10 +91,11 @@ def test_ready_io_goes_first() -> None:
         with near, far:
             near.setblocking(False)
             start = _loop().time()
-            far.send(b"here")
-            async with asyncio.timeout(0.001):
-                data = await _loop().sock_recv(near, 10)
-            return data, _loop().time() - start
+            async with asyncio.timeout(0.001), asyncio.TaskGroup() as group:
+                waiting = group.create_task(_loop().sock_recv(near, 10), name="reader")
+                await asyncio.sleep(0)
+                far.send(b"here")
+            return waiting.result(), _loop().time() - start
 
     assert run(main()) == (b"here", 0.0)
 
