@@ -57,7 +57,7 @@ class ModbusOptions(BaseModel):
         "asked for so long, so that a late answer is not taken for the next one. null means the same as timeout.",
     )
     health_check: HealthCheck = Field(
-        HealthCheck.model_construct(),
+        HealthCheck(),
         validate_default=True,
         description="What is read to see whether the device lives.",
     )

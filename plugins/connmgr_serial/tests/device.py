@@ -1,9 +1,7 @@
 """A device on a pty for tests, which says exactly what it is told to say, when it is told to."""
 
 import asyncio
-import fcntl
 import os
-import termios
 import tty
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +60,7 @@ class Device:
         return {"port": str(self.path), "timeout": 1.0, "silence": 0.1, **more}
 
     def say(self, data: bytes) -> None:
-        """On a pty it has arrived at the other end when this returns."""
+        """Send it now."""
         assert self._ends is not None
         os.write(self._ends[0], data)
 
@@ -73,12 +71,10 @@ class Device:
                 self._arrived.clear()
                 await self._arrived.wait()
 
-    async def is_drained(self) -> None:
-        """Wait until the other end has read everything that was said."""
-        assert self._ends is not None
-        async with asyncio.timeout(5):
-            while int.from_bytes(fcntl.ioctl(self._ends[1], termios.FIONREAD, b"\0" * 4), "little"):
-                await asyncio.sleep(0.001)
+    async def says(self, data: bytes) -> None:
+        """Say it and wait until it has arrived: a pty hands bytes over a moment later."""
+        self.say(data)
+        await asyncio.sleep(0.05)
 
     def _read(self, master: int) -> None:
         piece = os.read(master, 4096)
