@@ -204,7 +204,9 @@ class HttpConnection(BaseConnection[HttpOptions]):
 
     def _live(self) -> "ClientSession":
         if self._session is None:
-            raise NotConnectedError(f"cannot use {self.options.base_url}: {self.last_error or 'it is not connected'}")
+            base = self.options.base_url
+            why = self.last_error and self.last_error.removeprefix(f"cannot connect {base}: ")
+            raise NotConnectedError(f"cannot use {base}: {why or 'it is not connected'}")
         return self._session
 
     def _tls(self) -> ssl.SSLContext:

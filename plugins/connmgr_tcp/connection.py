@@ -210,4 +210,5 @@ class TcpConnection(BaseConnection[TcpOptions]):
 
     def _not_connected(self) -> NotConnectedError:
         why = self._stream.over if self._stream is not None else self.last_error
+        why = why and why.removeprefix(f"cannot connect {self.endpoint}: ")
         return NotConnectedError(f"cannot use {self.endpoint}: {why or 'it is not connected'}")
