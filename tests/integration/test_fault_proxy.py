@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -294,7 +294,7 @@ async def test_substitute_and_endless_answer() -> None:
         await asyncio.sleep(0.1)
         assert proxy.counted[Direction.TO_CLIENT] == piled_up < 16_000_000
         proxy.heal()
-        with pytest.raises(TimeoutError):
+        with suppress(TimeoutError):
             while True:
                 async with asyncio.timeout(0.1):
                     assert await stream[0].read(1_000_000)
