@@ -54,7 +54,7 @@ def _run(file: Path, folder: Path, seconds: float | None) -> None:
     from connmgr.cli.demo_stage import Curtain, DemoFailed, Stage
 
     devices = _devices(file, folder)
-    socket = folder / "connmgr.sock"
+    socket = folder / "sock"
     daemon = Child(
         ["run", "-c", str(file), "--socket", str(socket), "--state-dir", str(folder / "state")], folder / "daemon.log"
     )

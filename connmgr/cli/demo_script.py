@@ -12,7 +12,7 @@ def play(stage: Stage) -> None:
     count = len(stage.devices)
     stage.say(
         f"Starting {count} simulated device{'s' if count != 1 else ''}, then the daemon",
-        "Each device is a process of its own, with a real protocol server on a real port.",
+        "Each device is a process of its own: a real server on a real port.",
     )
     stage.open()
     stage.until(lambda: all(stage.status(device.connection_id) == "connected" for device in stage.devices), 15)
@@ -25,9 +25,7 @@ def _round(stage: Stage) -> None:
         stage.say("Nothing in this configuration can be simulated here; the daemon runs, watch it")
         stage.pause(3600)
         return
-    stage.say(
-        "Everything is connected", "Every link is proven alive by a small question now and then. Now some trouble."
-    )
+    stage.say("Everything is connected", "A small question now and then proves each link alive. Now some trouble.")
     stage.pause(CALM)
     first, *others = stage.devices
     _outage(stage, first)
@@ -45,7 +43,7 @@ def _outage(stage: Stage, device: Device) -> None:
     name = device.connection_id
     stage.say(
         f"Taking {device.noun} away: watch {name} go error → suspended",
-        "The pauses between attempts grow; after the last one it stops trying and only probes now and then.",
+        "Its attempts get rarer; after the last one it only probes now and then.",
     )
     device.child.ask_to_end()
     stage.until(lambda: stage.status(name) == "suspended", 40)
@@ -72,8 +70,8 @@ def _freeze(stage: Stage, device: Device) -> None:
     """The port stays open and nothing answers: what a crashed device looks like from outside."""
     name = device.connection_id
     stage.say(
-        f"Freezing {device.noun}: its port stays open, but nothing answers; watch {name}",
-        "Only a health check can notice this. A new attempt then hangs in connecting, until its deadline.",
+        f"Freezing {device.noun}, port open, no answers: watch {name}",
+        "Only a health check notices; the next attempt hangs until its deadline.",
     )
     device.child.freeze()
     stage.until(lambda: stage.status(name) in ("error", "suspended"), 15)

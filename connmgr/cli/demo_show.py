@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from connmgr.cli.demo_stage import Stage
-from connmgr.cli.status import WIDE, table
+from connmgr.cli.status import one_line_cell, table
 from connmgr.cli.words import COLOURS, MARKS, clock
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _connections(stage: Stage, width: int) -> "Table":
         device.connection_id: Text(device.condition, style=DEVICE_COLOURS[device.condition]) for device in stage.devices
     }
     if stage.connections:
-        return table(stage.connections, wide=width >= WIDE, devices=devices)
+        return table(stage.connections, width - 4, devices=devices)
     found = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("connection", "device", "type"):
         found.add_column(heading, no_wrap=True)
@@ -137,15 +137,11 @@ def _events(stage: Stage, most: int) -> "Table":
     found.add_column(no_wrap=True, style="bright_black")
     found.add_column(no_wrap=True)
     found.add_column(no_wrap=True)
-    found.add_column(ratio=1, no_wrap=True, overflow="ellipsis", style="bright_black")
+    found.add_column()
     for event in stage.events[-most:] if most else ():
         name = Text(f"{MARKS[event['new']]} {event['event'].replace('_', ' ')}", style=COLOURS[event["new"]])
-        found.add_row(clock(event["at"]), Text(event["connection_id"]), name, Text(_plain(event)))
+        found.add_row(clock(event["at"]), Text(event["connection_id"]), name, one_line_cell(event["reason"]))
     return found
-
-
-def _plain(event: Mapping[str, Any]) -> str:
-    return event["reason"] or ""
 
 
 def _now() -> str:

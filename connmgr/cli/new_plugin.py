@@ -67,7 +67,7 @@ def next_steps(name: str, folder: Path) -> list[str]:
         f"Wrote {folder}/: a connection type {name}, a simulated device, and tests that pass as they are. Next:",
         f"  1. cd {folder} && pytest",
         f"  2. make {words['package']}/connection.py speak to your device, and simulator.py answer like it",
-        f'  3. pip install -e . and use "type": "{name}" in connections.json (`connmgr plugins {name}` shows its options)',
+        f'  3. pip install -e . and use it: "type": "{name}" in connections.json; its options: connmgr plugins {name}',
     ]
 
 
@@ -79,9 +79,8 @@ def _check(name: str, taken: Mapping[str, str]) -> None:
         )
     if name in taken:
         origin = f" from {taken[name]}" if taken[name] else ""
-        raise CannotWrite(
-            f"cannot call a plugin {name!r}: there is a connection type of that name{origin}; choose another"
-        )
+        what = f"there is such a connection type already{origin}"
+        raise CannotWrite(f"cannot call a plugin {name!r}: {what}; take another name")
 
 
 def _words(name: str) -> dict[str, str]:

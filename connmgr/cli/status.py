@@ -54,36 +54,38 @@ def status(
     from rich.console import Console
 
     console = Console()
-    console.print(table(found["connections"], wide=console.width >= WIDE))
+    console.print(table(found["connections"], console.width))
 
 
-WIDE = 120  # columns from which the figures of the link are shown too
+NARROW, WIDE = 100, 120  # columns: below, the type is left out; from there on, the figures of the link are shown too
 
 
 def table(
     connections: "Mapping[str, dict[str, Any]]",
+    width: int,
     *,
-    wide: bool = True,
     title: str | None = None,
     devices: "Mapping[str, Text] | None" = None,
 ) -> "Table":
-    """The connections as a table, with a column about the device behind each if `devices` says something."""
+    """The connections as a table `width` wide, with a column about the device behind each if `devices` is given."""
+    wide, narrow = width >= WIDE, width < NARROW
     from rich.table import Table
     from rich.text import Text
 
     found = Table(title=title, box=None, header_style="bold", pad_edge=False, title_justify="left", expand=False)
     found.add_column("connection", no_wrap=True)
     if devices is not None:
-        found.add_column("device", no_wrap=True)
-    found.add_column("type", no_wrap=True)
-    found.add_column("status", no_wrap=True)
-    found.add_column("since", justify="right", no_wrap=True)
-    found.add_column("next", no_wrap=True)
+        found.add_column("device", no_wrap=True, min_width=8)
+    if not narrow:
+        found.add_column("type", no_wrap=True)
+    found.add_column("status", no_wrap=True, min_width=14)  # wide enough for all: a live table must not jump
+    found.add_column("since", justify="right", no_wrap=True, min_width=6)
+    found.add_column("next", no_wrap=True, min_width=12)
     if wide:
         found.add_column("round trip", justify="right", no_wrap=True)
         found.add_column("loss", justify="right", no_wrap=True)
         found.add_column("flaps/h", justify="right", no_wrap=True)
-    found.add_column("last error", ratio=1, overflow="ellipsis", no_wrap=True)
+    found.add_column(Text("last error", no_wrap=True, overflow="ellipsis"))  # the one column that gives way
     for name, connection in connections.items():
         state = connection["status"]
         quality = connection["quality"] or {}
@@ -95,15 +97,22 @@ def table(
         ]
         found.add_row(
             Text(name, style="" if connection["enabled"] else "bright_black"),
-            *([devices.get(name, Text())] if devices is not None else ()),
-            Text(connection["connection_type"], style="bright_black"),
+            *(() if devices is None else (devices.get(name, Text()),)),
+            *(() if narrow else (Text(connection["connection_type"], style="bright_black"),)),
             Text(f"{MARKS[state]} {state}", style=COLOURS[state]),
             Text(duration(time.time() - connection["since"])),
             Text(following(connection)),
             *(figures if wide else ()),
-            Text(connection["last_error"] or "", style="bright_black"),
+            one_line_cell("" if state == "connected" else connection["last_error"]),
         )
     return found
+
+
+def one_line_cell(text: str | None) -> "Text":
+    """A cell that is cut, not wrapped, when its column (which may shrink, unlike a `no_wrap` one) is too narrow."""
+    from rich.text import Text
+
+    return Text(text or "", style="bright_black", no_wrap=True, overflow="ellipsis")
 
 
 def _chosen(found: dict[str, Any], connection_id: str | None) -> dict[str, Any]:
@@ -128,7 +137,7 @@ def _watch(socket: Path | None, connection_id: str | None) -> None:
                 try:
                     found = _chosen(client.get("/api/v1/connections"), connection_id)
                     title = f"{found['node']}  {time.strftime('%H:%M:%S')}"
-                    live.update(table(found["connections"], wide=console.width >= WIDE, title=title), refresh=True)
+                    live.update(table(found["connections"], console.width, title=title), refresh=True)
                 except (NoDaemon, Refused) as error:
                     live.update(Text(str(error), style="red"), refresh=True)
                 time.sleep(1)
