@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from connmgr import BaseConnection
-from connmgr.testing import FaultProxy, PtyFaultProxy, Verdict, check_contract, contract_tests, put_between
+from connmgr.testing import CancelAt, FaultProxy, PtyFaultProxy, Verdict, check_contract, contract_tests, put_between
 from connmgr.testing.contract import RULES
 from tests.integration import bad_connections as bad
 from tests.integration.line_device import LineConnection, LineSimulator
@@ -162,6 +162,32 @@ async def test_without_pytest_there_is_a_verdict_on_every_rule() -> None:
         "an_exchange_can_be_cancelled_anywhere", None, "plain methods cannot be cancelled"
     )
     assert told["secrets_do_not_show"] == Verdict("secrets_do_not_show", None, "not now")
+
+
+async def test_cancel_at_reaches_every_suspension() -> None:
+    """Counting up, each suspension is cancelled once, the coroutine sees it there, and in the end nothing is hit."""
+    seen = []
+
+    async def three_naps() -> str:
+        for nap in range(3):
+            try:
+                await asyncio.sleep(0.001)
+            except asyncio.CancelledError:
+                seen.append(nap)
+                raise
+        return "rested"
+
+    for point in range(3):
+        breaker = CancelAt(three_naps(), point)
+        task = asyncio.create_task(_awaited(breaker), name=f"cancelled at {point}")
+        await asyncio.wait({task})
+        assert (task.cancelled(), breaker.hit) == (True, True)
+    breaker = CancelAt(three_naps(), 3)
+    assert (await breaker, breaker.hit, seen) == ("rested", False, [0, 1, 2])
+
+
+async def _awaited(breaker: CancelAt[str]) -> str:
+    return await breaker
 
 
 def test_the_proxy_goes_between_any_kind_of_config() -> None:
