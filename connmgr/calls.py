@@ -36,11 +36,12 @@ class Outcome:
 class Call:
     """One call of a plugin's method, from start to its outcome."""
 
-    __slots__ = ("_future", "_task", "cancelled", "method", "outcome", "started")
+    __slots__ = ("_future", "_task", "cancelled", "method", "on_done", "outcome", "started")
 
-    def __init__(self, method: str, started: float) -> None:
+    def __init__(self, method: str, started: float, on_done: Callable[[], None]) -> None:
         self.method = method
         self.started = started
+        self.on_done = on_done
         self.cancelled = False
         self.outcome: Outcome | None = None
         self._task: asyncio.Task[Outcome] | None = None
@@ -80,13 +81,13 @@ class PluginCalls:
         """Begin a call; `on_done` is called in the loop when it has an outcome."""
         if self._current is not None and not self._current.done:
             raise RuntimeError(f"{method}() while {self._current.method}() is under way")
-        call = self._current = Call(method, self._link.stopwatch())
+        call = self._current = Call(method, self._link.stopwatch(), on_done)
         function = getattr(self._connection, method)
         if inspect.iscoroutinefunction(function):
             call._task = self._loop.create_task(  # noqa: SLF001 - Call is this module's own record
                 self._run(call, function), name=f"connmgr[{self._connection.connection_id}].{method}"
             )
-            call._task.add_done_callback(lambda task: self._settle(call, task, on_done))  # noqa: SLF001
+            call._task.add_done_callback(lambda task: self._settle(call, task))  # noqa: SLF001
         else:
             if self._thread is None:
                 self._thread = CallThread(f"connmgr[{self._connection.connection_id}]")
@@ -94,7 +95,7 @@ class PluginCalls:
             call._future = self._loop.run_in_executor(  # noqa: SLF001
                 self._thread, context.run, self._run_plain, call, function
             )
-            call._future.add_done_callback(lambda future: self._settle(call, future, on_done))  # noqa: SLF001
+            call._future.add_done_callback(lambda future: self._settle(call, future))  # noqa: SLF001
         return call
 
     async def call(
@@ -115,14 +116,47 @@ class PluginCalls:
         if call.outcome is not None:
             return call.outcome
         timed_out = self._loop.time() >= deadline
-        call.cancel()
-        last = self._loop.time() + CANCEL_GRACE
-        while not call.done and self._loop.time() < last:
-            await alarm.sleep(last)
+        await self._cut_off(call, alarm)
         if not timed_out:
             return None
         reason = f"{method}() did not end within {timeout:g} s"
         return Outcome(Failure(Kind.TRANSIENT, reason, "deadline"), timeout)
+
+    async def finish(self, timeout: float, alarm: Alarm) -> None:
+        """End what an owner that was cancelled has left under way: `disconnect()` gets its time, anything else is cut.
+
+        Args:
+            timeout: seconds that `disconnect()` may still take.
+        """
+        call = self._current
+        if call is None or call.done or call.cancelled:
+            return
+        if call.method == "disconnect":
+            deadline = self._loop.time() + timeout
+            while not call.done and self._loop.time() < deadline:
+                await alarm.sleep(deadline)
+        await self._cut_off(call, alarm)
+
+    async def _cut_off(self, call: Call, alarm: Alarm) -> None:
+        """Cancel a call and give it a moment to end."""
+        if call.done:
+            return
+        call.cancel()
+        last = self._loop.time() + CANCEL_GRACE
+        while not call.done and self._loop.time() < last:
+            await alarm.sleep(last)
+
+    def leave(self, *, owes_disconnect: bool) -> None:
+        """The owner goes. Should a call that is stuck return one day, its `disconnect()` is still made."""
+        call = self._current
+        if owes_disconnect and call is not None and not call.done:
+            call.cancel()
+            call.on_done = self._disconnect_at_last
+        else:
+            self.release()
+
+    def _disconnect_at_last(self) -> None:
+        self.start("disconnect", self.release)
 
     def release(self) -> None:
         """End the thread that plain methods ran in; the next call makes a new one."""
@@ -169,12 +203,12 @@ class PluginCalls:
         return Outcome(judge(error), duration)
 
     @staticmethod
-    def _settle(call: Call, done: "asyncio.Future[Outcome]", on_done: Callable[[], None]) -> None:
+    def _settle(call: Call, done: "asyncio.Future[Outcome]") -> None:
         if done.cancelled():  # cancelled before its first step, so nothing of the plugin has run
             call.outcome = Outcome(Failure(Kind.TRANSIENT, f"{call.method}() was cancelled", "device"), 0.0)
         else:
             call.outcome = done.result()
-        on_done()
+        call.on_done()
 
 
 class CallThread(Executor):

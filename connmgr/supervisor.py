@@ -146,11 +146,18 @@ class Supervisor:
                 except Exception as error:  # noqa: BLE001 - a bug of ours must not end the watch over a device
                     await self._recover(error)
         finally:
-            self._withdraw()
+            await self._end()
+
+    async def _end(self) -> None:
+        """Disconnected, whatever was going on, and even when cancelled once more meanwhile."""
+        self._withdraw()
+        try:
+            await self._calls.finish(self.settings.disconnect_timeout, self._alarm)
             await self._hang_up()
+        finally:
+            self._calls.leave(owes_disconnect=self._owes_disconnect)
             if self.status is not ConnectionStatus.DISCONNECTED:
                 self._to(ConnectionStatus.DISCONNECTED)
-            self._calls.release()
 
     async def _step(self) -> None:
         if self._goal is not Goal.UP:
