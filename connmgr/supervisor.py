@@ -82,6 +82,8 @@ class Supervisor:
     def command(self, command: Command) -> None:
         """Ask for something. What is already so stays so: asking twice is asking once."""
         now = self._loop.time()
+        if self._goal is Goal.STOPPED:
+            return
         if command is Command.DISCONNECT:
             self._goal = Goal.DOWN
         elif command is Command.SUSPEND:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from connmgr.commands import Command
 from connmgr.states import ConnectionStatus as S
 from tests.unit.scripted import Scripted, Stubborn, hang, supervised, virtually
 
@@ -75,3 +76,15 @@ async def test_a_zombie_outlives_its_owner() -> None:
         stubborn.let_go.set()
         await asyncio.sleep(1)
         assert c.names() == ["connect", "disconnect"]
+
+
+@virtually
+async def test_a_command_does_not_undo_the_stop() -> None:
+    """What is asked of an owner that is being removed comes too late."""
+    c = Scripted()
+    async with supervised(c) as h:
+        await h.until(S.CONNECTED)
+        h.supervisor.stop()
+        h.supervisor.command(Command.CONNECT)
+        await asyncio.wait([h.task], timeout=1)
+        assert h.task.done()
