@@ -45,7 +45,12 @@ async def open_port(options: ModbusOptions, protocol: asyncio.BaseProtocol) -> S
     if any(thread.name == name for thread in threading.enumerate()):
         raise TransientError(f"cannot open {options.port}: its driver still hangs in an earlier attempt; replug it")
     threading.Thread(target=work, name=name, daemon=True).start()
-    transport = await opened
+    try:
+        transport = await opened
+    except asyncio.CancelledError:
+        if opened.done() and not opened.cancelled() and opened.exception() is None:  # both in one round of the loop
+            close_port(opened.result())
+        raise
     transport.setup()
     return transport
 

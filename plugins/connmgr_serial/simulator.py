@@ -67,7 +67,7 @@ class SerialSimulator(Simulator):
             case b"ID":
                 return b"connmgr simulated serial device"
             case b"TEMP":
-                return f"{21.5 + 2 * math.sin(asyncio.get_running_loop().time() / 10):.1f}".encode()
+                return f"{22.5 + 2 * math.sin(asyncio.get_running_loop().time() / 10):.1f}".encode()
             case b"COUNT":
                 self._count += 1
                 return str(self._count).encode()

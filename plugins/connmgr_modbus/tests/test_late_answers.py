@@ -9,8 +9,10 @@ from connmgr_modbus.tests.bus import GatewayBus, PtyBus, crc, rtu_device
 from connmgr_modbus.tests.conftest import Supervise
 
 SLOW, FAST, NEXT = 100, 7, 300
-ON_TIME = {"timeout": 0.2, "silence": 0.6}
-TOO_EARLY = {"timeout": 0.2, "silence": 0.01}
+LONG_ENOUGH = {"timeout": 0.4, "silence": 0.6}
+TOO_SHORT = {"timeout": 0.4, "silence": 0.01}
+# Unguarded, the next question would be under way when the late answer comes: asked at about 0.5 s, answered at 0.8 s.
+LATE = {SLOW: 0.7, NEXT: 0.3}
 
 both = pytest.mark.parametrize("bus_class", [PtyBus, GatewayBus])
 
@@ -18,8 +20,8 @@ both = pytest.mark.parametrize("bus_class", [PtyBus, GatewayBus])
 @both
 async def test_after_a_timeout(bus_class: type[PtyBus | GatewayBus], supervise: Supervise) -> None:
     """The answer to 100 comes after its deadline; whoever asks 300 next gets 300, and so does everybody after."""
-    async with bus_class(rtu_device({SLOW: 0.5, NEXT: 0.1})) as bus:
-        connection = await supervise(bus.config(**ON_TIME))
+    async with bus_class(rtu_device(LATE)) as bus:
+        connection = await supervise(bus.config(**LONG_ENOUGH))
         with pytest.raises(NoAnswerError):
             await connection.read_holding_registers(SLOW)
         await connection.wait_until_connected(5)
@@ -30,7 +32,7 @@ async def test_after_a_timeout(bus_class: type[PtyBus | GatewayBus], supervise: 
 @both
 async def test_after_a_cancellation(bus_class: type[PtyBus | GatewayBus], supervise: Supervise) -> None:
     """A call cancelled between its question and its answer leaves nothing behind for the next call."""
-    async with bus_class(rtu_device({SLOW: 0.5, NEXT: 0.1})) as bus:
+    async with bus_class(rtu_device({SLOW: 0.4, NEXT: 0.35})) as bus:
         connection = await supervise(bus.config(timeout=1.0, silence=0.6))
         before = len(bus.asked)
         question = asyncio.create_task(connection.read_holding_registers(SLOW), name="cancelled")
@@ -48,8 +50,8 @@ async def test_after_a_cancellation(bus_class: type[PtyBus | GatewayBus], superv
 @both
 async def test_negative_control(bus_class: type[PtyBus | GatewayBus], supervise: Supervise) -> None:
     """With a silence shorter than the device needs, the wrong value is really seen: the tests above can fail."""
-    async with bus_class(rtu_device({SLOW: 0.6, NEXT: 0.6})) as bus:
-        connection = await supervise(bus.config(**(TOO_EARLY | {"timeout": 0.3})))
+    async with bus_class(rtu_device(LATE)) as bus:
+        connection = await supervise(bus.config(**TOO_SHORT))
         with pytest.raises(NoAnswerError):
             await connection.read_holding_registers(SLOW)
         await connection.wait_until_connected(5)
@@ -57,10 +59,24 @@ async def test_negative_control(bus_class: type[PtyBus | GatewayBus], supervise:
 
 
 @both
+async def test_negative_control_of_a_cancellation(bus_class: type[PtyBus | GatewayBus], supervise: Supervise) -> None:
+    """The same after a cancellation."""
+    async with bus_class(rtu_device({SLOW: 0.4, NEXT: 0.35})) as bus:
+        connection = await supervise(bus.config(timeout=1.0, silence=0.01))
+        before = len(bus.asked)
+        question = asyncio.create_task(connection.read_holding_registers(SLOW), name="cancelled")
+        await bus.was_asked(before + 1)
+        question.cancel()
+        await asyncio.wait([question])
+        await connection.wait_until_connected(5)
+        assert await connection.read_holding_registers(NEXT) == [SLOW]
+
+
+@both
 async def test_another_kind_of_late_answer(bus_class: type[PtyBus | GatewayBus], supervise: Supervise) -> None:
     """Even with too short a silence, a late answer of another unit, function or length is told from the right one."""
-    async with bus_class(rtu_device({SLOW: 0.6, NEXT: 0.6})) as bus:
-        connection = await supervise(bus.config(**(TOO_EARLY | {"timeout": 0.3})))
+    async with bus_class(rtu_device(LATE)) as bus:
+        connection = await supervise(bus.config(**TOO_SHORT))
         with pytest.raises(NoAnswerError):
             await connection.read_holding_registers(SLOW, 2, unit=7)
         await connection.wait_until_connected(5)

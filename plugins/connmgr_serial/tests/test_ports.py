@@ -3,7 +3,9 @@
 import asyncio
 import errno
 import os
+import queue
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from connmgr import ConnectionStatus, NoAnswerError, NotConnectedError, PermanentError, TransientError
 from connmgr_serial import SerialConnection
-from connmgr_serial.port import explained
+from connmgr_serial.port import explained, in_thread
 from connmgr_serial.simulator import SerialSimulator
 from connmgr_serial.tests.conftest import Dial, Supervise
 from connmgr_serial.tests.device import Device
@@ -199,6 +201,39 @@ async def test_a_cancelled_attempt_leaves_nothing_open(tmp_path: Path) -> None:
                 else:
                     break
         await connection.disconnect()
+
+
+async def test_a_port_that_opens_in_the_moment_of_the_cancellation() -> None:
+    """What a thread returns in the very round of the loop in which its waiter is cancelled is not lost."""
+    loop = asyncio.get_running_loop()
+    discarded: queue.SimpleQueue[str] = queue.SimpleQueue()
+    has_returned = threading.Event()
+
+    def hold_up_the_loop() -> None:
+        has_returned.wait(1)
+        time.sleep(0.05)  # the result is queued behind this, and the cancellation behind the result
+        loop.call_soon(task.cancel)
+
+    def work() -> str:
+        loop.call_soon_threadsafe(hold_up_the_loop)
+        has_returned.set()
+        return "port"
+
+    task = asyncio.create_task(in_thread("work", work, discarded.put), name="waiter")
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert discarded.get(timeout=1) == "port"
+
+
+async def test_a_driver_that_hangs() -> None:
+    """A thread that does not come back is left alone, and not joined by a second one."""
+    gate = threading.Event()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await in_thread("open /dev/ttyHung0", gate.wait)
+    with pytest.raises(TransientError, match="cannot open /dev/ttyHung0: the driver hangs in an earlier attempt"):
+        await in_thread("open /dev/ttyHung0", gate.wait)
+    gate.set()
 
 
 @pytest.mark.needs("socat")

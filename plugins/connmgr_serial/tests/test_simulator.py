@@ -20,7 +20,7 @@ async def test_what_it_says(dial: Dial) -> None:
     async with SerialSimulator(port=0) as device:
         connection = await dial(device.config)
         assert await connection.request(b"PING\n") == b"PONG"
-        assert 19 <= float(await connection.request(b"TEMP\r\n")) <= 24
+        assert 20 <= float(await connection.request(b"TEMP\r\n")) <= 25
         assert [await connection.request(b"COUNT\n") for _ in range(2)] == [b"1", b"2"]
         assert await connection.request(b"ECHO a b\n") == b"a b"
         assert b"simulated" in await connection.request(b"ID\n")
