@@ -65,7 +65,7 @@ class BaseConnection(ABC, Generic[OptionsT_co]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for base in getattr(cls, "__orig_bases__", ()):
+        for base in cls.__dict__.get("__orig_bases__", ()):
             if isinstance(origin := get_origin(base), type) and issubclass(origin, BaseConnection):
                 (argument,) = get_args(base)
                 if isinstance(argument, type) and issubclass(argument, BaseModel):
