@@ -8,13 +8,15 @@ import importlib.util
 import inspect
 import stat
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from collections.abc import Callable
+from concurrent.futures import wait
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from pydantic import BaseModel
 
 from connmgr.calls import CallThread
 from connmgr.connection import BaseConnection
@@ -37,13 +39,22 @@ class Claim:
     get: Callable[[], Any]
 
 
+class _ClashError(RegistrationError):
+    """Two claims on one name."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
 class Registry:
     """Connection types by name."""
 
     def __init__(self) -> None:
         self._claims: dict[str, Claim] = {}
         self._classes: dict[str, ConnectionClass] = {}
-        self._failures: dict[str, str] = {}
+        self._failures: dict[str, str] = {}  # of types: nobody gets them
+        self._broken_files: dict[str, str] = {}  # by the file's name, which may be another's type
         self._scanned = False
 
     def register(self, name: str, connection_class: ConnectionClass, origin: str | None = None) -> None:
@@ -52,7 +63,7 @@ class Registry:
         Raises:
             RegistrationError: the name is taken, or the class does not keep the contract's form.
         """
-        _check_class(name, connection_class)
+        _checked(name, connection_class)
         if self._classes.get(name) is connection_class:
             return
         self._claim(Claim(name, origin or _home_of(connection_class), lambda: connection_class))
@@ -79,18 +90,20 @@ class Registry:
                 continue
             try:
                 self._add_file(path, initialize)
+            except _ClashError as error:
+                self._failures[error.name] = str(error)
             except RegistrationError as error:
-                self._failures[path.stem] = str(error)
+                self._broken_files[path.stem] = str(error)
 
     @property
     def failures(self) -> dict[str, str]:
         """What could not be loaded: type (or file) name to reason."""
-        return dict(self._failures)
+        return self._broken_files | self._failures
 
     def names(self) -> list[str]:
         """Every known type name, sorted; imports nothing."""
         self._scan()
-        return sorted({*self._claims, *self._failures})
+        return sorted({*self._claims, *self._failures, *self._broken_files})
 
     def origin(self, name: str) -> str | None:
         """Who brings a type: a distribution, a file, or the module that registered it."""
@@ -102,33 +115,43 @@ class Registry:
         """The class of a type, imported now if need be; None when nobody brings it.
 
         Raises:
-            RegistrationError: it is known but cannot be had.
+            RegistrationError: it is known but cannot be had; or it is unknown, and there are files that are broken.
         """
-        if name in self._classes:
+        if name in self._classes and name not in self._failures:
             return self._classes[name]
-        if name not in self._claims and name not in self._failures:
-            self._scan()
+        self._scan()
+        claim = self._claims.get(name)
         if name in self._failures:
             raise RegistrationError(self._failures[name])
-        claim = self._claims.get(name)
         if claim is None:
+            self._raise_if_a_broken_file_may_bring(name)
             return None
         try:
-            found = _guarded(f"import the connection type {name!r} from {claim.origin}", claim.get)
-            _check_class(name, found)
+            found = _guarded(
+                f"import the connection type {name!r} from {claim.origin}", lambda: _checked(name, claim.get())
+            )
         except RegistrationError as error:
             self._failures[name] = str(error)
             raise
         self._classes[name] = found
         return self._classes[name]
 
+    def _raise_if_a_broken_file_may_bring(self, name: str) -> None:
+        """Which types a broken file would have registered, nobody knows: to name one is no error in a configuration."""
+        if name in self._broken_files:
+            raise RegistrationError(self._broken_files[name])
+        if self._broken_files:
+            reasons = "; ".join(self._broken_files.values())
+            raise RegistrationError(f"cannot use the connection type {name!r}: nobody brings it, but {reasons}")
+
     def _claim(self, claim: Claim) -> None:
         self._scan()
         other = self._claims.get(claim.name)
         if other is not None:
-            raise RegistrationError(
+            raise _ClashError(
+                claim.name,
                 f"cannot register the connection type {claim.name!r}: claimed by {other.origin} and by {claim.origin};"
-                " remove or rename one of them"
+                " remove or rename one of them",
             )
         self._claims[claim.name] = claim
 
@@ -151,10 +174,13 @@ class Registry:
     def _add_file(self, path: Path, initialize: Callable[[ModuleType], None]) -> None:
         _refuse_if_writable_by_all(path)
         module = _guarded(f"import the plugin file {path}", lambda: _import_file(path))
-        if callable(getattr(module, "initialize", None)):
+        function = getattr(module, "initialize", None)
+        if inspect.iscoroutinefunction(function):
+            raise RegistrationError(f"cannot use the plugin file {path}: initialize() has to be plain, not async")
+        if callable(function):
             _guarded(f"initialize the plugin file {path}", lambda: initialize(module))
             return
-        classes = list(_own_classes(module))
+        classes = _own_classes(module)
         if len(classes) != 1:
             raise RegistrationError(
                 f"cannot use the plugin file {path}: it has {len(classes)} connection classes; have one, or an"
@@ -172,18 +198,16 @@ def _guarded(what: str, function: Callable[[], Any]) -> Any:  # noqa: ANN401 - w
     """Run plugin code that is no connection call: any exception, `SystemExit` too, becomes a RegistrationError."""
     thread = CallThread(f"connmgr.import[{what[:40]}]")
     future = thread.submit(function)
-    try:
-        return future.result(IMPORT_DEADLINE)
-    except FutureTimeoutError:
-        if not future.done():
-            raise RegistrationError(f"cannot {what}: it takes longer than {IMPORT_DEADLINE:g} s") from None
-        raise RegistrationError(f"cannot {what}: it timed out") from None
-    except RegistrationError:
-        raise
-    except BaseException as error:
-        raise RegistrationError(f"cannot {what}: {describe(error)}") from error
-    finally:
-        thread.shutdown(wait=False)
+    thread.shutdown(wait=False)
+    wait([future], IMPORT_DEADLINE)  # Ctrl-C gets through here; what the plugin raises stays in the future
+    if not future.done():
+        raise RegistrationError(f"cannot {what}: it takes longer than {IMPORT_DEADLINE:g} s")
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, RegistrationError):
+        raise error
+    raise RegistrationError(f"cannot {what}: {describe(error)}") from error
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -197,18 +221,22 @@ def _import_file(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        sys.modules.pop(name, None)
         raise
     return module
 
 
-def _own_classes(module: ModuleType) -> Iterator[ConnectionClass]:
-    for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, BaseConnection) and value.__module__ == module.__name__:
-            yield value
+def _own_classes(module: ModuleType) -> list[ConnectionClass]:
+    """The connection classes that a module defines; abstract ones only when there is no other."""
+    found = {
+        value: None  # a dict, because one class may have several names
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, BaseConnection) and value.__module__ == module.__name__
+    }
+    return [value for value in found if not inspect.isabstract(value)] or list(found)
 
 
-def _check_class(name: str, found: object) -> None:
+def _checked(name: str, found: object) -> ConnectionClass:
     what = f"cannot use the connection type {name!r}"
     if not isinstance(found, type) or not issubclass(found, BaseConnection):
         raise RegistrationError(f"{what}: {found!r:.80} is not a subclass of BaseConnection")
@@ -223,6 +251,10 @@ def _check_class(name: str, found: object) -> None:
             ) from None
     if inspect.iscoroutinefunction(found.is_connected):
         raise RegistrationError(f"{what}: {found.__name__}.is_connected() has to be plain, not async")
+    model = found.options_model
+    if model is not None and not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise RegistrationError(f"{what}: {found.__name__}.options_model has to be a pydantic model, or None")
+    return found
 
 
 def _refuse_if_writable_by_all(path: Path) -> None:
@@ -230,8 +262,7 @@ def _refuse_if_writable_by_all(path: Path) -> None:
         mode = path.stat().st_mode
     except OSError as error:
         raise RegistrationError(f"cannot load plugins from {path}: {describe(error)}") from None
-    sticky = stat.S_ISDIR(mode) and mode & stat.S_ISVTX
-    if mode & stat.S_IWOTH and not sticky:
+    if mode & stat.S_IWOTH:  # the sticky bit of a folder is no help: everybody may still add a file
         raise RegistrationError(f"cannot load plugins from {path}: everybody may write to it; chmod o-w {path}")
 
 
