@@ -4,8 +4,10 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,10 @@ from connmgr.secrets import redactor
 from connmgr.states import ConnectionStatus
 from connmgr.systemd import Notifier, watchdog_interval
 
-EXIT_OK, EXIT_CANNOT_CREATE, EXIT_CONFIG = 0, 73, 78  # sysexits.h
+EXIT_OK, EXIT_BUG, EXIT_CANNOT_CREATE, EXIT_CONFIG = 0, 70, 73, 78  # sysexits.h
 BEAT = 1.0  # seconds between two looks at ourselves
-LAST_WORDS = 2.0  # seconds for tasks that are still there at the end
+WORKERS = 64  # threads, made when needed: look-ups of names, opening of serial ports
+LAST_WORDS = 2.0  # seconds for tasks and threads that are still there at the end
 
 log = get_logger("connmgr.daemon")
 
@@ -46,7 +49,7 @@ def run(options: RunOptions) -> int:
 
     Returns:
         The exit code: 0 after a clean stop, 78 for a bad configuration, 73 when the socket or the state directory
-        cannot be had.
+        cannot be had, 70 for a bug in connmgr.
     """
     handle = configure(options.log_format, options.log_level, redactor.scrub)  # type: ignore[arg-type]  # checked there
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -74,32 +77,43 @@ class Daemon:
 
     async def run(self) -> int:
         """Start, serve, stop; returns the exit code."""
+        self._listen_to_signals()
         try:
             self._make_state_dir()
-            config = await asyncio.to_thread(self._read)
+            config = await self._first_config()
+            if config is None:
+                return EXIT_OK
             async with ApiServer(self._control, self._options.socket):
                 return await self._serve(config)
-        except ConfigProblems as error:
-            self._refuse(str(error))
-            return EXIT_CONFIG
-        except RegistrationError as error:
+        except (ConfigProblems, RegistrationError) as error:
             self._refuse(str(error))
             return EXIT_CONFIG
         except SocketUnavailableError as error:
             self._refuse(str(error))
             return EXIT_CANNOT_CREATE
 
-    async def _serve(self, config: Config) -> int:
+    def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask_to_stop)
         loop.add_signal_handler(signal.SIGHUP, self._ask_to_reload)
+
+    async def _first_config(self) -> Config | None:
+        """The configuration; None when we are asked to stop before a slow plugin is imported."""
+        reading = asyncio.create_task(asyncio.to_thread(self._read), name="connmgr.read")
+        stopping = asyncio.create_task(self._stop.wait(), name="connmgr.stop")
+        await asyncio.wait([reading, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        return await reading if reading.done() else None
+
+    async def _serve(self, config: Config) -> int:
         tasks = [
             asyncio.create_task(self._beat(), name="connmgr.beat"),
             asyncio.create_task(self._reload_on_signal(), name="connmgr.reload"),
         ]
         try:
             await self._manager.apply(config)
+            self._warn_about(config)
             self._control.ready = True
             self._notifier.ready()
             log.info("connmgr is running", version=__version__, connections=len(config.connections))
@@ -119,12 +133,16 @@ class Daemon:
 
         Raises:
             ConfigProblems: everything that is wrong with it.
+            ConnmgrError: we are about to stop.
         """
         if dry_run:
             return self._manager.changes(await asyncio.to_thread(self._manager.read, self._options.config))
         self._notifier.reloading()
         try:
-            changes = await self._manager.load(self._options.config)
+            config = await asyncio.to_thread(self._manager.read, self._options.config)
+            if self._stop.is_set():
+                raise ConnmgrError("cannot reload: connmgr is stopping")
+            changes = await self._manager.apply(config)
         except ConfigProblems as error:
             log.warning("the new configuration is invalid; nothing changed", problems=str(error))
             raise
@@ -137,6 +155,7 @@ class Daemon:
             changed=changes.changed,
             untouched=len(changes.unchanged),
         )
+        self._warn_about(config)
         return changes
 
     def figures(self) -> dict[str, Any]:
@@ -168,7 +187,7 @@ class Daemon:
                 raise PermissionError("permission denied")
         except OSError as error:
             raise SocketUnavailableError(
-                f"cannot use the state directory {self._options.state_dir}: {describe(error)};"
+                f"cannot use the state directory {self._options.state_dir}: {error.strerror or error};"
                 " make it writable for this user, or choose another --state-dir"
             ) from error
 
@@ -176,6 +195,11 @@ class Daemon:
         for folder in self._options.plugins:
             self._manager.add_plugin_folder(folder)
         return self._manager.read(self._options.config)
+
+    @staticmethod
+    def _warn_about(config: Config) -> None:
+        for problem in config.warnings:
+            log.warning(str(problem))
 
     @staticmethod
     def _refuse(reason: str) -> None:
@@ -209,15 +233,16 @@ class Daemon:
         The watchdog's ping is earned: it is sent from the event loop, on time, and only while every owner is at work.
         """
         loop = asyncio.get_running_loop()
-        pinged_at, told = -1e9, ""
+        pinged_at, told, known_dead = -1e9, "", list[str]()
         while True:
             due = loop.time() + min(BEAT, (self._watchdog or BEAT) / 2)
             await asyncio.sleep(due - loop.time())
             self._lag = max(loop.time() - due, 0.0)
             dead = self._manager.dead_owners()
-            if dead:
-                log.critical("owners have ended by a bug", connections=dead)
-            elif self._watchdog is not None and loop.time() - pinged_at >= self._watchdog / 2:
+            if dead != known_dead:
+                log.critical("owners have ended by a bug; restart connmgr and report it", connections=dead)
+                known_dead = dead
+            if not dead and self._watchdog is not None and loop.time() - pinged_at >= self._watchdog / 2:
                 self._notifier.watchdog()
                 pinged_at = loop.time()
             counts = self._counts()
@@ -228,18 +253,40 @@ class Daemon:
 
 
 async def _to_the_end(main: Coroutine[Any, Any, int], handle: LogHandle) -> int:
-    """Await `main`, then end even if some task of a plugin refuses to: the runner would wait for it for ever."""
-    code = await main
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in left:
+    """Await `main`, then end even if some task or thread of a plugin refuses to: Python would wait for it for ever."""
+    # asyncio's own has 6 threads on 2 cores: as many names that resolve slowly would hold up every other connection.
+    executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="connmgr.work")
+    asyncio.get_running_loop().set_default_executor(executor)
+    try:
+        code = await main
+    except Exception:
+        log.exception("a bug in connmgr, please report it")
+        code = EXIT_BUG
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
         task.cancel()
-    if left:
-        _, pending = await asyncio.wait(left, timeout=LAST_WORDS)
-        if pending:
-            log.warning("tasks refuse to end and are left behind", tasks=sorted(task.get_name() for task in pending))
-            handle.close()
-            os._exit(code)
+    if tasks:
+        _, tasks = await asyncio.wait(tasks, timeout=LAST_WORDS)
+    executor.shutdown(wait=False, cancel_futures=True)
+    threads = await _threads_left(LAST_WORDS)
+    if tasks or threads:
+        names = sorted(task.get_name() for task in tasks)
+        log.warning("tasks or threads refuse to end and are left behind", tasks=names, threads=threads)
+        handle.close()
+        os._exit(code)
     return code
+
+
+async def _threads_left(patience: float) -> list[str]:
+    """Names of the threads that would keep the process from ending, after giving them `patience` seconds."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + patience
+    while True:
+        here = threading.current_thread()
+        names = [thread.name for thread in threading.enumerate() if thread is not here and not thread.daemon]
+        if not names or loop.time() >= until:
+            return names
+        await asyncio.sleep(0.01)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

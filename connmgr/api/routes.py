@@ -112,4 +112,5 @@ def _number(request: web.Request, name: str, default: float) -> float:
 
 
 def _json(body: Any, status: int = 200) -> web.Response:  # noqa: ANN401 - any JSON value
-    return web.json_response(body, status=status, dumps=lambda value: json.dumps(value, ensure_ascii=False) + "\n")
+    # In ASCII: half a surrogate pair, which a device may have sent, cannot be written as UTF-8.
+    return web.json_response(body, status=status, dumps=lambda value: json.dumps(value) + "\n")

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,7 @@ from connmgr.api.control import Control
 from connmgr.api.routes import make_app
 from connmgr.errors import describe
 
+RELEASE_LIMIT = 5.0  # seconds for requests that are still being answered
 MODE = 0o660  # the owner and the group of the daemon may command it
 
 
@@ -28,6 +30,7 @@ class ApiServer:
     def __init__(self, control: Control, socket: Path) -> None:
         self.socket = socket
         self._lock: int | None = None
+        self._is_ours = False
         self._runner = web.AppRunner(
             make_app(control), access_log=None, handle_signals=False, shutdown_timeout=1.0, keepalive_timeout=30.0
         )
@@ -37,10 +40,14 @@ class ApiServer:
             self._take()
             await self._runner.setup()
             await web.UnixSite(self._runner, str(self.socket)).start()
+            self._is_ours = True
             self.socket.chmod(MODE)
         except OSError as error:
             await self._release()
-            raise SocketUnavailableError(f"cannot listen on {self.socket}: {describe(error)}") from error
+            raise SocketUnavailableError(
+                f"cannot listen on {self.socket}: {error.strerror or describe(error)};"
+                " choose another --socket, in a folder that exists and is writable for this user"
+            ) from error
         except SocketUnavailableError:
             await self._release()
             raise
@@ -52,7 +59,6 @@ class ApiServer:
         await self._release()
 
     def _take(self) -> None:
-        self.socket.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         # The lock, unlike the socket's existence, ends with the process that holds it.
         lock = os.open(f"{self.socket}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -67,13 +73,18 @@ class ApiServer:
         self._lock = lock
         if self.socket.exists() or self.socket.is_symlink():
             if not stat.S_ISSOCK(self.socket.lstat().st_mode):
-                raise SocketUnavailableError(f"cannot listen on {self.socket}: something else than a socket is there")
+                raise SocketUnavailableError(
+                    f"cannot listen on {self.socket}: something else than a socket is there; choose another --socket"
+                )
             self.socket.unlink()
 
     async def _release(self) -> None:
-        async with asyncio.timeout(5):
-            await self._runner.cleanup()
-        if self._lock is not None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RELEASE_LIMIT):
+                await self._runner.cleanup()
+        if self._is_ours:
             self.socket.unlink(missing_ok=True)
+            self._is_ours = False
+        if self._lock is not None:
             os.close(self._lock)  # the lock file stays: unlinking it would let two daemons hold two locks
             self._lock = None

@@ -35,8 +35,14 @@ def check(
             typer.echo(str(problem), err=True)
         count = len(error.problems)
         raise fail(f"{file}: {count} {'error' if count == 1 else 'errors'}", EXIT_CONFIG) from None
+    for problem in config.warnings:
+        typer.secho(f"{problem}", fg=typer.colors.YELLOW, err=True)
     enabled = sum(connection.enabled for connection in config.connections.values())
-    typer.secho(f"{file}: good, {len(config.connections)} connections, {enabled} enabled", fg=typer.colors.GREEN)
+    typer.secho(f"{file}: good, {_count(len(config.connections))}, {enabled} enabled", fg=typer.colors.GREEN)
+
+
+def _count(number: int) -> str:
+    return f"{number} connection{'' if number == 1 else 's'}"
 
 
 def manager_with(plugins: list[Path] | None) -> "ConnectionManager":

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import typer
 
-EXIT_REFUSED, EXIT_NO_INPUT, EXIT_UNAVAILABLE, EXIT_CONFIG = 1, 66, 69, 78  # sysexits.h
+EXIT_REFUSED, EXIT_NO_INPUT, EXIT_UNAVAILABLE, EXIT_CANNOT_CREATE, EXIT_CONFIG = 1, 66, 69, 73, 78  # sysexits.h
 TIMEOUT = 40.0  # seconds; a long poll is held for up to 30
 
 SocketOption = Annotated[
@@ -94,14 +94,32 @@ class Client:
             answer = connection.getresponse()
             body = json.loads(answer.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise NoDaemon(
-                f"no daemon answers on {self.path} ({error}); start it with `connmgr run`, or name its --socket"
-            ) from error
+            raise NoDaemon(_why_silent(self.path, error)) from error
         finally:
             connection.close()
         if answer.status >= http.client.BAD_REQUEST:
             raise Refused(answer.status, body)
         return body
+
+
+def _why_silent(path: Path, error: Exception) -> str:
+    match error:
+        case PermissionError():
+            return f"cannot talk to the daemon on {path}: permission denied; join its group, or use sudo"
+        case FileNotFoundError():
+            reason = "there is no such socket"
+        case ConnectionRefusedError():
+            reason = "nobody listens there; it may have crashed"
+        case TimeoutError():
+            return f"the daemon on {path} does not answer; see its log"
+        case _:
+            reason = str(error)
+    return f"no daemon answers on {path}: {reason}; start one with `connmgr run`, or name its --socket"
+
+
+def path_of(connection_id: str) -> str:
+    """Where the API has a connection, whatever its id looks like."""
+    return f"/api/v1/connections/{quote(connection_id, safe='')}"
 
 
 def fail(message: str, code: int) -> typer.Exit:
@@ -123,7 +141,21 @@ def ask(socket: Path | None, method: str, path: str, **query: str | float) -> An
 
 def print_json(document: Any) -> None:  # noqa: ANN401 - any JSON
     """One document on standard output."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    typer.echo(json_text(document, indent=2))
+
+
+def json_text(document: Any, indent: int | None = None) -> str:  # noqa: ANN401 - any JSON
+    """As JSON that can be written: readable, unless there is half a surrogate pair in it."""
+    text = json.dumps(document, ensure_ascii=False, indent=indent)
+    return text if _is_utf8(text) else json.dumps(document, indent=indent)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def connection_ids(incomplete: str) -> list[str]:

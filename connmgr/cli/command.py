@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from connmgr.cli.client import IdArgument, JsonOption, SocketOption, ask, print_json
+from connmgr.cli.client import IdArgument, JsonOption, SocketOption, ask, path_of, print_json
 from connmgr.cli.words import one_line
 
 HELP = {
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def _command(name: str) -> Callable[..., None]:
     def command(connection_id: IdArgument, socket: SocketOption = None, *, as_json: JsonOption = False) -> None:
-        found = ask(socket, "POST", f"/api/v1/connections/{connection_id}/{name}")
+        found = ask(socket, "POST", f"{path_of(connection_id)}/{name}")
         if as_json:
             print_json(found)
         else:

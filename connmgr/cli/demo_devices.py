@@ -53,10 +53,12 @@ class Device:
 
     def cannot_start(self) -> str:
         """Why it ended right after its start, and what to do about it."""
+        said = self.child.last_words
+        if "taken" not in said:
+            return f"cannot simulate {self.noun} for {self.connection_id}: {said or 'it did not start in time'}"
         return (
-            f"cannot simulate {self.noun} for {self.connection_id} on {self.endpoint}: it is taken, or cannot be had"
-            f" ({self.child.last_words or 'it said nothing'});\n"
-            "end what is there, perhaps another `connmgr demo`, or choose another configuration with -c FILE"
+            f"cannot simulate {self.noun} for {self.connection_id}: {self.endpoint} is taken;"
+            " end what is there, perhaps another `connmgr demo`, or choose a configuration with other ports: -c FILE"
         )
 
 

@@ -1,13 +1,12 @@
 """connmgr events: transitions as they happen."""
 
-import json
 import time
 from typing import Annotated, Any
 
 import typer
 
-from connmgr.cli.client import Client, NoDaemon, SocketOption, ask
-from connmgr.cli.words import COLOURS, clock
+from connmgr.cli.client import Client, NoDaemon, SocketOption, ask, json_text
+from connmgr.cli.words import COLOURS, clock, plain
 
 
 def register(app: typer.Typer) -> None:
@@ -56,8 +55,8 @@ def _next(socket: Any, found: dict[str, Any], wait: float) -> dict[str, Any]:  #
 
 def _print(event: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(event, ensure_ascii=False))
+        typer.echo(json_text(event))
         return
-    reason = f"  {event['reason']}" if event["reason"] else ""
+    reason = f"  {plain(event['reason'])}" if event["reason"] else ""
     name = typer.style(f"{event['event']:<20}", fg=COLOURS.get(event["new"]))
     typer.echo(f"{clock(event['at'])}  {event['connection_id']:<20}  {name}{reason}")

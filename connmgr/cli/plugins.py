@@ -41,7 +41,7 @@ def installed_types(incomplete: str) -> list[str]:
 def show(
     type_: Annotated[
         str | None,
-        typer.Argument(metavar="[TYPE]", help="Only this one, with its options.", autocompletion=installed_types),
+        typer.Argument(metavar="TYPE", help="Only this one, with its options.", autocompletion=installed_types),
     ] = None,
     plugins: PluginsOption = None,
     *,

@@ -1,12 +1,13 @@
 """connmgr run: the daemon, in the foreground."""
 
 import os
+import stat
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from connmgr.cli.client import default_socket
+from connmgr.cli.client import EXIT_CANNOT_CREATE, default_socket, fail
 
 
 def register(app: typer.Typer) -> None:
@@ -35,13 +36,16 @@ def run(
         raise typer.BadParameter("choose console or json", param_hint="--log-format")
     if log_level.lower() not in ("debug", "info", "warning", "error"):
         raise typer.BadParameter("choose debug, info, warning or error", param_hint="--log-level")
+    if socket is None:
+        socket = default_socket()
+        _make_private(socket.parent)
     from connmgr.daemon import RunOptions
     from connmgr.daemon import run as run_daemon
 
     code = run_daemon(
         RunOptions(
             config=config,
-            socket=socket or default_socket(),
+            socket=socket,
             state_dir=state_dir or default_state_dir(),
             plugins=tuple(plugins or ()),
             log_format=log_format,
@@ -49,6 +53,21 @@ def run(
         )
     )
     raise typer.Exit(code)
+
+
+def _make_private(folder: Path) -> None:
+    """Make the socket's folder; one in /tmp that somebody else made in advance is not for us."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise fail(
+            f"cannot make the folder of the control socket: {error}; choose another --socket", EXIT_CANNOT_CREATE
+        ) from None
+    if not stat.S_ISDIR(found.st_mode) or (folder.parent == Path("/tmp") and found.st_uid != os.getuid()):  # noqa: S108 - that is why
+        raise fail(
+            f"cannot put the control socket into {folder}: it is not ours; choose another --socket", EXIT_CANNOT_CREATE
+        )
 
 
 def default_state_dir() -> Path:

@@ -1,9 +1,9 @@
 """connmgr status: what is up, since when, how good, and what happens next."""
 
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote
 
 import typer
 
@@ -19,7 +19,7 @@ from connmgr.cli.client import (
     fail,
     print_json,
 )
-from connmgr.cli.words import COLOURS, MARKS, duration, following, milliseconds
+from connmgr.cli.words import COLOURS, MARKS, duration, following, milliseconds, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +45,10 @@ def status(
 ) -> None:
     """Show every connection: status, since when, how good the link is, the next attempt, the last error."""
     if watch:
+        if as_json:
+            raise typer.BadParameter(
+                "a live table is no JSON; use `connmgr events --follow --json`", param_hint="--watch"
+            )
         _watch(socket, connection_id)
         return
     found = _chosen(ask(socket, "GET", "/api/v1/connections"), connection_id)
@@ -112,14 +116,14 @@ def one_line_cell(text: str | None) -> "Text":
     """A cell that is cut, not wrapped, when its column (which may shrink, unlike a `no_wrap` one) is too narrow."""
     from rich.text import Text
 
-    return Text(text or "", style="bright_black", no_wrap=True, overflow="ellipsis")
+    return Text(plain(text or ""), style="bright_black", no_wrap=True, overflow="ellipsis")
 
 
 def _chosen(found: dict[str, Any], connection_id: str | None) -> dict[str, Any]:
     if connection_id is None:
         return found
     if connection_id not in found["connections"]:
-        raise fail(f"there is no connection {quote(connection_id)!r}", EXIT_NO_INPUT)
+        raise fail(f"there is no connection {plain(connection_id)!r}", EXIT_NO_INPUT)
     return {"node": found["node"], "connections": {connection_id: found["connections"][connection_id]}}
 
 
@@ -131,8 +135,11 @@ def _watch(socket: Path | None, connection_id: str | None) -> None:
     client = Client(socket)
     _chosen(ask(socket, "GET", "/api/v1/connections"), connection_id)
     console = Console()
+    if not console.is_terminal:
+        raise typer.BadParameter("it needs a terminal; use `connmgr events --follow`", param_hint="--watch")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the terminal is put right at the end
     try:
-        with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        with Live(console=console, auto_refresh=False, screen=True) as live:
             while True:
                 try:
                     found = _chosen(client.get("/api/v1/connections"), connection_id)

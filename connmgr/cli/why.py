@@ -5,8 +5,8 @@ from typing import Any
 
 import typer
 
-from connmgr.cli.client import IdArgument, JsonOption, SocketOption, ask, print_json
-from connmgr.cli.words import MARKS, clock, duration, milliseconds
+from connmgr.cli.client import IdArgument, JsonOption, SocketOption, ask, path_of, print_json
+from connmgr.cli.words import MARKS, clock, duration, milliseconds, plain
 
 LAYERS = {
     "name": "the name could not be resolved: check the host name and DNS",
@@ -26,12 +26,12 @@ def register(app: typer.Typer) -> None:
 
 def why(connection_id: IdArgument, socket: SocketOption = None, *, as_json: JsonOption = False) -> None:
     """Explain one connection: what happened last, which layer failed, what happens next and when."""
-    found = ask(socket, "GET", f"/api/v1/connections/{connection_id}")
+    found = ask(socket, "GET", path_of(connection_id))
     if as_json:
         print_json(found)
         return
     for line in explanation(found):
-        typer.echo(line)
+        typer.echo(plain(line))
 
 
 def explanation(found: dict[str, Any]) -> list[str]:

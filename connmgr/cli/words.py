@@ -47,10 +47,15 @@ def one_line(found: dict[str, Any]) -> str:
     parts = [f"{found['connection_id']}: {found['status']}", following(found)]
     if found["status"] in ("error", "suspended") and found["last_error"]:
         parts.append(found["last_error"])
-    return ", ".join(part for part in parts if part)
+    return plain(", ".join(part for part in parts if part))
 
 
 def clock(iso: str) -> str:
     """An ISO time in UTC as the local time of day."""
     at = datetime.fromisoformat(iso).astimezone()
     return f"{at:%H:%M:%S}.{at.microsecond // 100_000}"
+
+
+def plain(text: str) -> str:
+    """What a device or plugin said, without anything that could command a terminal."""
+    return "".join(char if char.isprintable() else " " for char in text)
