@@ -17,6 +17,7 @@ from connmgr_modbus.options import ModbusOptions
 ABSENT = (errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.EIO)
 TAKEN = (errno.EAGAIN, errno.EBUSY)
 FORBIDDEN = (errno.EACCES, errno.EPERM)
+_being_opened: set[str] = set()  # paths whose thread has not come back; a driver that hangs gets no second one
 PTY_MAJORS = range(136, 144)  # Linux: the slaves of Unix98 ptys
 
 
@@ -27,7 +28,7 @@ async def open_port(options: ModbusOptions, protocol: asyncio.BaseProtocol) -> S
         TransientError: it is not plugged in, in use, or not ours to open yet.
         PermanentError: that is no serial port, or it cannot do these settings.
     """
-    loop = asyncio.get_running_loop()
+    loop, path = asyncio.get_running_loop(), str(options.port)
     opened: asyncio.Future[SerialTransport] = loop.create_future()
 
     def work() -> None:
@@ -35,16 +36,17 @@ async def open_port(options: ModbusOptions, protocol: asyncio.BaseProtocol) -> S
             outcome: SerialTransport | BaseException = _open(options, loop, protocol)
         except BaseException as error:  # noqa: BLE001 - it belongs to the one who waits
             outcome = error
+        _being_opened.discard(path)
         try:
             loop.call_soon_threadsafe(_hand_over, opened, outcome)
         except RuntimeError:  # the loop has been closed meanwhile
             if isinstance(outcome, SerialTransport):
                 outcome.sync_serial.close()
 
-    name = f"open {options.port}"
-    if any(thread.name == name for thread in threading.enumerate()):
-        raise TransientError(f"cannot open {options.port}: its driver still hangs in an earlier attempt; replug it")
-    threading.Thread(target=work, name=name, daemon=True).start()
+    if path in _being_opened:
+        raise TransientError(f"cannot open {path}: the driver hangs in an earlier attempt; unplug the adapter")
+    _being_opened.add(path)
+    threading.Thread(target=work, name=f"open {path}", daemon=True).start()
     try:
         transport = await opened
     except asyncio.CancelledError:

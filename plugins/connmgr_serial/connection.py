@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from connmgr import BaseConnection, NoAnswerError, NotConnectedError, TransientError, map_errors
+from connmgr_serial.aside import Aside
 from connmgr_serial.options import SerialOptions
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class SerialConnection(BaseConnection[SerialOptions]):
     def __init__(self, connection_id: str, config: Mapping[str, Any], app_context: Any) -> None:  # noqa: ANN401 - the contract's
         super().__init__(connection_id, config, app_context)
         self.dropped_bytes = 0
+        self._aside = Aside()
         self._stream: Stream | None = None
         self._quiet_at = 0.0  # loop time until which an old answer may come
 
@@ -42,11 +44,11 @@ class SerialConnection(BaseConnection[SerialOptions]):
     # --- the contract
 
     async def connect(self) -> bool:
-        from connmgr_serial.port import Port, in_thread, open_port  # brings pyserial
+        from connmgr_serial.port import Port, open_port  # brings pyserial
         from connmgr_serial.stream import Stream
 
         options = self.options
-        port = await in_thread(f"open {options.port}", lambda: open_port(options), Port.release)
+        port = await self._aside.run(f"open {options.port}", lambda: open_port(options), Port.release)
         stream = self._stream = Stream(self, port, self._framing(), options.max_line)
         with map_errors(f"open {options.port}", {OSError: TransientError}):
             await stream.start()
@@ -61,7 +63,7 @@ class SerialConnection(BaseConnection[SerialOptions]):
         if stream is not None:
             if stream.owes_answer:
                 self._quiet_at = asyncio.get_running_loop().time() + self.options.longest_answer
-            await stream.close()
+            await stream.close(self._aside)
         return True
 
     def is_connected(self) -> bool:

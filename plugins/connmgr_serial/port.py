@@ -1,23 +1,17 @@
-"""The port itself: opened and closed in threads of their own, because a driver may take its time over both."""
+"""The port itself. What may block here runs beside the event loop, see `aside`."""
 
-import asyncio
 import errno
 import os
 import stat
 import termios
-import threading
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Generic, TypeVar
 
 import serial
 from serial.rs485 import RS485Settings
 
 from connmgr import PermanentError, TransientError
 from connmgr_serial.options import Rs485, SerialOptions
-
-T = TypeVar("T")
 
 ABSENT = (errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.EIO)
 TAKEN = (errno.EAGAIN, errno.EBUSY)
@@ -82,69 +76,6 @@ class Port(serial.Serial):
         with suppress(OSError, termios.error):  # unplugged: nothing is waiting there
             self.reset_output_buffer()
         super().close()
-
-
-async def in_thread(name: str, work: Callable[[], T], discard: Callable[[T], object] = lambda _: None) -> T:
-    """Run `work` in a new thread of that name. Cancelled, it goes on alone, and `discard` gets what it returns.
-
-    Raises:
-        TransientError: a thread of that name is still at it.
-    """
-    if any(thread.name == name for thread in threading.enumerate()):
-        raise TransientError(f"cannot {name}: the driver hangs in an earlier attempt; unplug the adapter")
-    handover = _Handover(name, work, discard)
-    threading.Thread(target=handover.run, name=name, daemon=True).start()
-    try:
-        return await handover.done
-    except asyncio.CancelledError:
-        handover.cancelled()
-        raise
-
-
-class _Handover(Generic[T]):
-    """Brings what a thread returns to the loop, or throws it away when nobody waits for it any more."""
-
-    def __init__(self, name: str, work: Callable[[], T], discard: Callable[[T], object]) -> None:
-        self._name = name
-        self._work = work
-        self._discard = discard
-        self._loop = asyncio.get_running_loop()
-        self.done: asyncio.Future[T] = self._loop.create_future()
-
-    def run(self) -> None:
-        """In the thread."""
-        try:
-            result = self._work()
-        except BaseException as error:  # noqa: BLE001 - it belongs to the one who waits
-            self._call_soon(self._fail, error)
-        else:
-            if not self._call_soon(self._succeed, result):
-                self._discard(result)
-
-    def cancelled(self) -> None:
-        """The one who waited was cancelled, perhaps in the very round of the loop in which the result arrived."""
-        if self.done.done() and not self.done.cancelled() and self.done.exception() is None:
-            self._throw_away(self.done.result())
-
-    def _call_soon(self, function: Callable[[Any], None], argument: object) -> bool:
-        try:
-            self._loop.call_soon_threadsafe(function, argument)
-        except RuntimeError:  # the loop has been closed meanwhile
-            return False
-        return True
-
-    def _succeed(self, result: T) -> None:
-        if self.done.cancelled():
-            self._throw_away(result)
-        else:
-            self.done.set_result(result)
-
-    def _fail(self, error: BaseException) -> None:
-        if not self.done.cancelled():
-            self.done.set_exception(error)
-
-    def _throw_away(self, result: T) -> None:
-        threading.Thread(target=self._discard, args=(result,), name=f"{self._name} for nobody", daemon=True).start()
 
 
 def open_port(options: SerialOptions) -> Port:

@@ -9,7 +9,8 @@ from typing import Protocol
 import serial_asyncio
 
 from connmgr import NoAnswerError, NotConnectedError, TransientError
-from connmgr_serial.port import Port, in_thread
+from connmgr_serial.aside import Aside
+from connmgr_serial.port import Port
 
 GONE = "the port is gone; was it unplugged?"
 LAST_WORDS = 1.0  # seconds the transport gets to say that it has ended
@@ -125,8 +126,8 @@ class Stream(asyncio.Protocol):
             self._transport.abort()
         self._wake()
 
-    async def close(self) -> None:
-        """Stop, and close the port in a thread: whoever waits for it can stop waiting, the port is closed anyway."""
+    async def close(self, aside: Aside) -> None:
+        """Stop, and close the port beside the loop: whoever waits for it can stop waiting, it is closed anyway."""
         self.abort("the connection was closed")
         try:
             if self._transport is not None:
@@ -137,7 +138,7 @@ class Stream(asyncio.Protocol):
             if self._transport is not None:
                 self._transport.flush()  # it was unplugged while bytes waited to be sent: they are not sent any more
         finally:
-            await in_thread(f"close {self._port.port}", self._port.release)
+            await aside.run(f"close {self._port.port}", self._port.release)
 
     # --- one question, one answer
 

@@ -14,7 +14,8 @@ import pytest
 
 from connmgr import ConnectionStatus, NoAnswerError, NotConnectedError, PermanentError, TransientError
 from connmgr_serial import SerialConnection
-from connmgr_serial.port import explained, in_thread
+from connmgr_serial.aside import Aside
+from connmgr_serial.port import explained
 from connmgr_serial.simulator import SerialSimulator
 from connmgr_serial.tests.conftest import Dial, Supervise
 from connmgr_serial.tests.device import Device
@@ -219,7 +220,7 @@ async def test_a_port_that_opens_in_the_moment_of_the_cancellation() -> None:
         has_returned.set()
         return "port"
 
-    task = asyncio.create_task(in_thread("work", work, discarded.put), name="waiter")
+    task = asyncio.create_task(Aside().run("work", work, discarded.put), name="waiter")
     await asyncio.wait([task])
     assert task.cancelled()
     assert discarded.get(timeout=1) == "port"
@@ -227,13 +228,29 @@ async def test_a_port_that_opens_in_the_moment_of_the_cancellation() -> None:
 
 async def test_a_driver_that_hangs() -> None:
     """A thread that does not come back is left alone, and not joined by a second one."""
-    gate = threading.Event()
+    gate, aside = threading.Event(), Aside()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
-            await in_thread("open /dev/ttyHung0", gate.wait)
-    with pytest.raises(TransientError, match="cannot open /dev/ttyHung0: the driver hangs in an earlier attempt"):
-        await in_thread("open /dev/ttyHung0", gate.wait)
+            await aside.run("open /dev/ttyHung0", gate.wait)
+    with pytest.raises(TransientError, match="cannot open /dev/ttyHung0: the driver hangs"):
+        await aside.run("open /dev/ttyHung0", gate.wait)
     gate.set()
+    async with asyncio.timeout(1):
+        while True:
+            try:
+                assert await aside.run("open /dev/ttyHung0", lambda: "port") == "port"
+                break
+            except TransientError:
+                await asyncio.sleep(0.001)
+
+
+async def test_a_thousand_sessions(tmp_path: Path) -> None:
+    """One after the other without a pause: no thread stands in the way of the next."""
+    async with Device(tmp_path / "port") as device:
+        connection = SerialConnection("scale", device.config(), None)
+        for _ in range(1000):
+            assert await connection.connect()
+            assert await connection.disconnect()
 
 
 @pytest.mark.needs("socat")
