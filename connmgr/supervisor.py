@@ -26,6 +26,8 @@ from connmgr.logs import get_logger
 from connmgr.settings import SupervisionSettings
 from connmgr.states import HEALTH_CHECK_FAILED, ConnectionStatus, event_of, outlook
 
+BY_COMMAND = "suspended by command"
+
 log = get_logger("connmgr.supervisor")
 
 
@@ -87,8 +89,7 @@ class Supervisor:
         if command is Command.DISCONNECT:
             self._goal = Goal.DOWN
         elif command is Command.SUSPEND:
-            if self._goal is not Goal.SUSPENDED or self._probe_at is not None:
-                self._goal, self._probe_at, self.why_suspended = Goal.SUSPENDED, None, "suspended by command"
+            self._goal, self._probe_at, self.why_suspended = Goal.SUSPENDED, None, BY_COMMAND
         elif self._goal is Goal.SUSPENDED:
             self._goal, self._probing, self._next_at = Goal.UP, True, now
         elif command is not Command.RESUME:
@@ -108,9 +109,17 @@ class Supervisor:
 
     def use(self, settings: SupervisionSettings) -> None:
         """Go by other settings from now on; the link stays as it is."""
-        self.settings = settings
+        now, old, self.settings = self._loop.time(), self.settings, settings
         self._pauses = None
-        self._due = self._slot(self._loop.time())
+        self._due = self._slot(now)
+        if self._goal is Goal.SUSPENDED and self.why_suspended != BY_COMMAND:
+            at, self._probe_at = self._probe_at, self._next_probe()
+            if at is not None and self._probe_at is not None:
+                self._probe_at = min(at, self._probe_at)
+        elif self._next_at is None and settings.auto_reconnect and not old.auto_reconnect:
+            self._next_at = now  # else it would stay down for ever
+        elif self._next_at is not None and settings.reconnect_delay_max < old.reconnect_delay_max:
+            self._next_at = min(self._next_at, now + settings.reconnect_delay_max)
         self._alarm.ring()
 
     def link_lost(self, reason: str) -> None:  # noqa: ARG002 - the link remembers the reason as its fault
@@ -313,10 +322,13 @@ class Supervisor:
         return next(self._pauses)
 
     def _suspend(self, reason: str) -> None:
-        interval = self.settings.suspended_probe_interval
         self._goal, self.why_suspended = Goal.SUSPENDED, self._scrub(reason)
         self._probing = False
-        self._probe_at = self._loop.time() + interval if interval else None
+        self._probe_at = self._next_probe()
+
+    def _next_probe(self) -> float | None:
+        interval = self.settings.suspended_probe_interval
+        return self._loop.time() + interval if interval and self.settings.auto_reconnect else None
 
     async def _hang_up(self) -> None:
         """Call `disconnect()` once for the `connect()` that was started, if it still has to be."""

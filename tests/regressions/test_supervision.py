@@ -2,9 +2,10 @@
 
 import asyncio
 
+from connmgr import AuthError
 from connmgr.commands import Command
 from connmgr.states import ConnectionStatus as S
-from tests.unit.scripted import Scripted, Stubborn, hang, supervised, virtually
+from tests.unit.scripted import Scripted, Stubborn, hang, refuse, supervised, virtually
 
 
 @virtually
@@ -88,3 +89,66 @@ async def test_a_command_does_not_undo_the_stop() -> None:
         h.supervisor.command(Command.CONNECT)
         await asyncio.wait([h.task], timeout=1)
         assert h.task.done()
+
+
+@virtually
+async def test_auto_reconnect_switched_on() -> None:
+    """A link that stays down because of auto_reconnect false is dialled when a reload makes it true."""
+    c = Scripted()
+    c.on_connect = refuse
+    async with supervised(c, auto_reconnect=False) as h:
+        await asyncio.sleep(100)
+        assert h.status is S.ERROR
+        c.on_connect = Scripted().on_connect
+        h.supervisor.use(h.settings.model_copy(update={"auto_reconnect": True}))
+        await h.until(S.CONNECTED, within=1)
+
+
+@virtually
+async def test_probes_switched_on_and_off() -> None:
+    """A link that is suspended already goes by the suspended_probe_interval of a reload."""
+    c = Scripted()
+    c.on_connect = refuse
+    async with supervised(c, reconnect_max_attempts=1, suspended_probe_interval=0) as h:
+        await asyncio.sleep(10_000)
+        assert h.supervisor.next_attempt_in() is None
+        h.supervisor.use(h.settings.model_copy(update={"suspended_probe_interval": 60}))
+        assert h.supervisor.next_attempt_in() == 60
+        await asyncio.sleep(50)
+        h.supervisor.use(h.settings.model_copy(update={"suspended_probe_interval": 600}))
+        await asyncio.sleep(20)
+        assert c.times("connect") == [0, 10_060]
+        h.supervisor.use(h.settings)
+        await asyncio.sleep(10_000)
+        assert len(c.times("connect")) == 2
+        h.supervisor.command(Command.SUSPEND)
+        h.supervisor.use(h.settings.model_copy(update={"suspended_probe_interval": 60}))
+        await asyncio.sleep(10_000)
+        assert len(c.times("connect")) == 2
+
+
+@virtually
+async def test_a_shorter_longest_pause() -> None:
+    """A reload that shortens reconnect_delay_max shortens the pause that is going on."""
+    c = Scripted()
+    c.on_connect = refuse
+    async with supervised(c, reconnect_delay_initial=3600, reconnect_delay_max=3600) as h:
+        await asyncio.sleep(10)
+        h.supervisor.use(h.settings.model_copy(update={"reconnect_delay_initial": 5, "reconnect_delay_max": 60}))
+        await asyncio.sleep(61)
+        assert c.times("connect")[:2] == [0, 70]
+
+
+@virtually
+async def test_no_probe_without_auto_reconnect() -> None:
+    """A wrong password suspends; with auto_reconnect false nobody tries again unasked."""
+    c = Scripted()
+
+    async def wrong() -> bool:
+        raise AuthError("cannot log in")
+
+    c.on_connect = wrong
+    async with supervised(c, auto_reconnect=False) as h:
+        await asyncio.sleep(10_000)
+        assert h.status is S.SUSPENDED
+        assert c.times("connect") == [0]
