@@ -50,8 +50,8 @@ pytest: $(DEV) ## the tests alone (ARGS='tests/unit -k backoff', WORKERS=0 for o
 	@echo "==> pytest"
 	@NODE_PATH=$(abspath $(VENV))/foreign/node_modules $(PY) -m pytest -n $(WORKERS) --durations=10 $(ARGS)
 
-bench: $(RUN) ## the measurements of docs/performance.md, on this machine
-	@$(PY) tests/bench/run.py $(ARGS)
+bench: $(RUN) ## the measurements of docs/performance.md, on this machine: ten minutes (ARGS=--quick: one)
+	@$(PY) -m benchmarks $(ARGS)
 
 constraints: ## resolve constraints.txt again from pyproject.toml
 	@.ci/setup constraints

@@ -13,7 +13,7 @@ FILE_MAX, FUNCTION_MAX = 400, 60  # lines, docstrings and comments included
 
 SOURCES = sorted(
     path
-    for folder in ("connmgr", "plugins", "tests", "examples")
+    for folder in ("connmgr", "plugins", "tests", "benchmarks", "examples")
     for path in (ROOT / folder).rglob("*.py")
     if not {"__pycache__", "node_modules"} & set(path.parts)
 )
