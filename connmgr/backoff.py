@@ -33,12 +33,14 @@ def delays(settings: SupervisionSettings, uniform: Callable[[float, float], floa
             n += 1
 
 
-def is_stable(settings: SupervisionSettings, up_for: float) -> bool:
-    """Whether a link that has been up for so many seconds clears its attempts and its backoff.
+def stable_at(settings: SupervisionSettings, up_since: float) -> float:
+    """From when on a link that is up since `up_since` has cleared its attempts and its backoff.
 
-    Clearing them on connecting would let a peer that accepts and drops at once be dialled without any pause.
+    Clearing them on connecting would let a peer that accepts and drops at once be dialled without any pause. A time to
+    compare with and not a duration: a sleeper that wakes at this very time must not find, for a rounding error, that
+    it is not yet so.
     """
-    return up_for >= settings.stable_after
+    return up_since + settings.stable_after
 
 
 def reason_to_suspend(settings: SupervisionSettings, failure: Failure, attempts: int, *, probing: bool) -> str | None:

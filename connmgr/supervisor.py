@@ -198,6 +198,9 @@ class Supervisor:
             await self._alarm.sleep(None)
         granted = self._ticket.granted and self._goal is Goal.UP
         self._withdraw()
+        if granted and self._owes_disconnect and self._calls.stuck is None:
+            await self._hang_up()  # a call that had been given up has just returned: queue again after this
+            return False
         return granted
 
     def _withdraw(self) -> None:
@@ -245,7 +248,7 @@ class Supervisor:
                 if failure is not None:
                     return failure
                 continue
-            stable_at = self._opened + self.settings.stable_after if self._is_unproven() else math.inf
+            stable_at = backoff.stable_at(self.settings, self._opened) if self._is_unproven() else math.inf
             await self._alarm.sleep(min(self._due, stable_at))
         return None
 
@@ -260,6 +263,7 @@ class Supervisor:
             return None
         before = self._due
         failure = await self._check()
+        interval = self.settings.health_check_interval  # there may be others by now
         self._due = self._slot(max(self._loop.time(), before + interval / 2))
         self.quality.skipped(max(round((self._due - before) / interval) - 1, 0))
         return failure
@@ -363,7 +367,7 @@ class Supervisor:
         return self.attempts > 0 or self._pauses is not None or self._probing
 
     def _is_stable(self, now: float) -> bool:
-        return backoff.is_stable(self.settings, now - self._opened)
+        return now >= backoff.stable_at(self.settings, self._opened)
 
     def _forgive(self) -> None:
         """The link has been up long enough: its history no longer counts."""

@@ -152,3 +152,50 @@ async def test_no_probe_without_auto_reconnect() -> None:
         await asyncio.sleep(10_000)
         assert h.status is S.SUSPENDED
         assert c.times("connect") == [0]
+
+
+@virtually
+async def test_a_zombie_that_returns_while_its_owner_queues() -> None:
+    """A call that was given up returns while its owner waits for permission to dial: disconnect comes before connect."""
+    c = Scripted()
+    c.on_connect = stubborn = Stubborn()
+    limits = {"dial_rate": 0.01, "dial_burst": 1}
+    async with supervised(c, connection_timeout=1, reconnect_delay_initial=1, **limits) as h:
+        await asyncio.sleep(50)
+        assert c.names() == ["connect"]
+        stubborn.let_go.set()
+        await h.until(S.CONNECTED)
+        assert c.names() == ["connect", "disconnect", "connect"]
+
+
+@virtually
+async def test_a_shorter_interval_during_a_check() -> None:
+    """A health_check_interval that changes while a check is under way counts from then on."""
+    c = Scripted()
+
+    async def slow() -> bool:
+        await asyncio.sleep(2)
+        return True
+
+    c.on_check = slow
+    async with supervised(c, health_check_interval=3600) as h:
+        await h.until(S.CONNECTED)
+        while c.running == 0:
+            await asyncio.sleep(1)
+        h.supervisor.use(h.settings.model_copy(update={"health_check_interval": 10}))
+        await asyncio.sleep(30)
+        assert len(c.times("health_check")) >= 3
+
+
+@virtually
+async def test_stable_in_spite_of_rounding() -> None:
+    """opened + stable_after - opened may be less than stable_after: the owner must not spin over it."""
+    for n in range(200):
+        await asyncio.sleep(0.1 + n / 977)
+        c = Scripted()
+        async with supervised(c, stable_after=30 + n / 1013) as h:
+            c.on_connect = refuse
+            await h.until(S.ERROR)
+            c.on_connect = Scripted().on_connect
+            await asyncio.sleep(100)
+            assert c.reconnect_attempts == 0

@@ -23,8 +23,6 @@ class UnreadableError(Exception):
     def __str__(self) -> str:
         raise SystemExit(3)
 
-    __repr__ = __str__
-
 
 class Undecided:
     """Neither true nor false."""

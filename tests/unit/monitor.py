@@ -125,7 +125,7 @@ class Level:
         return self.level <= self.burst + 1e-4
 
 
-@dataclass
+@dataclass(repr=False)
 class Monitor:
     """Broken promises are in `broken`; nothing is raised where the supervisor could catch it."""
 
@@ -279,9 +279,9 @@ class Monitor:
 
     def _to_connecting(self, name: str, model: Model, track: Track, event: Event) -> None:
         now, asked = self.world.now, model.asked
-        if event.old == "suspended" and not asked and not model.by_command and model.goal == "suspended":
+        if event.old == "suspended" and not model.by_command and model.goal == "suspended":
             due = model.since + model.settings.suspended_probe_interval
-            self.require(now >= due - EPSILON, 18, f"{name} is probed before its time")
+            self.require(asked or now >= due - EPSILON, 18, f"{name} is probed before its time")
             model.probing, model.goal = True, "up"
         self.require(model.goal == "up", 16, f"{name} dials though it should be {model.goal}")
         if event.old == "error":

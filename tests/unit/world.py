@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from connmgr import BaseConnection
 from connmgr.commands import Command
 from connmgr.config import Config, ConnectionConfig, Diff
+from connmgr.errors import describe
 from connmgr.events import Event, EventLog
 from connmgr.manager import ConnectionManager
 from connmgr.settings import GlobalSettings, SupervisionSettings
@@ -37,7 +38,7 @@ class Probe(BaseConnection):
         self.name = connection_id
         self.host = config["host"]
         self.device = self.world.devices.setdefault(connection_id, Device())
-        self.settings = self.world.wanted[connection_id].settings
+        self.settings = config["settings"]
         self.track = Track()
         self.sessions: list[contextvars.Context] = []
         self.world.probes.append(self)
@@ -116,14 +117,19 @@ class WatchedManager(ConnectionManager):
                 monitor.opened(name, entry.supervisor)
 
 
+def _in_words(context: dict[str, Any]) -> str:
+    error = context.get("exception")
+    return f"{context['message']}: {type(error).__name__}: {describe(error) if error is not None else ''}"
+
+
 class World:
     """One manager, its loop, its devices."""
 
     def __init__(self) -> None:
         self.runner = asyncio.Runner(loop_factory=VirtualTimeLoop)
         self.loop = self.runner.get_loop()
-        self.escaped: list[dict[str, Any]] = []
-        self.loop.set_exception_handler(lambda _, context: self.escaped.append(context))
+        self.escaped: list[str] = []
+        self.loop.set_exception_handler(lambda _, context: self.escaped.append(_in_words(context)))
         self.devices: dict[str, Device] = {}
         self.probes: list[Probe] = []
         self.wanted: dict[str, ConnectionConfig] = {}
@@ -167,7 +173,7 @@ class World:
             type="probe",
             name=name,
             enabled=enabled,
-            config={"host": host},
+            config={"host": host, "settings": settings},
             settings=settings,
             raw_config={"host": host},
             fingerprint=f"{host}{n}",
