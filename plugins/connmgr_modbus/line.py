@@ -123,8 +123,8 @@ class Line:
         context = self._client.ctx
         if isinstance(context.transport, SerialTransport):
             close_port(context.transport)
-        elif isinstance(context.transport, asyncio.Transport):
-            context.transport.abort()
+        elif context.transport is not None:
+            context.transport.abort()  # type: ignore[attr-defined]  # uvloop's is no asyncio.Transport, but has it
         self._client.close()
 
     # --- one question

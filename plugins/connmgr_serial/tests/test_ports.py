@@ -15,7 +15,7 @@ import pytest
 from connmgr import ConnectionStatus, NoAnswerError, NotConnectedError, PermanentError, TransientError
 from connmgr_serial import SerialConnection
 from connmgr_serial.aside import Aside
-from connmgr_serial.port import explained
+from connmgr_serial.port import Port, explained
 from connmgr_serial.simulator import SerialSimulator
 from connmgr_serial.tests.conftest import Dial, Supervise
 from connmgr_serial.tests.device import Device
@@ -242,6 +242,13 @@ async def test_a_driver_that_hangs() -> None:
                 break
             except TransientError:
                 await asyncio.sleep(0.001)
+
+
+def test_the_transport_cannot_block() -> None:
+    """What pyserial-asyncio calls on the event loop when it ends does nothing there, whatever the port's state."""
+    port = Port()
+    port.flush()  # pyserial's own raises on a closed port, and waits on an open one
+    port.close()
 
 
 async def test_a_thousand_sessions(tmp_path: Path) -> None:
