@@ -82,15 +82,22 @@ class PluginCalls:
         if self._current is not None and not self._current.done:
             raise RuntimeError(f"{method}() while {self._current.method}() is under way")
         call = self._current = Call(method, self._link.stopwatch(), on_done)
-        function = getattr(self._connection, method)
+        try:
+            function = getattr(self._connection, method)
+        except BaseException as error:  # noqa: BLE001 - a property or __getattribute__ of the plugin's
+            call.outcome = self._failed(call, error)
+            return call
         if inspect.iscoroutinefunction(function):
             call._task = self._loop.create_task(  # noqa: SLF001 - Call is this module's own record
-                self._run(call, function), name=f"connmgr[{self._connection.connection_id}].{method}"
+                self._run(call, function), name=f"connmgr[{self._link.name}].{method}"
             )
             call._task.add_done_callback(lambda task: self._settle(call, task))  # noqa: SLF001
         else:
-            if self._thread is None:
-                self._thread = CallThread(f"connmgr[{self._connection.connection_id}]")
+            try:
+                self._thread = self._thread or CallThread(f"connmgr[{self._link.name}]")
+            except RuntimeError as error:  # the system has no thread left: that passes
+                call.outcome = Outcome(Failure(Kind.TRANSIENT, f"cannot call {method}(): {error}", "plugin"), 0.0)
+                return call
             context = copy_context()
             call._future = self._loop.run_in_executor(  # noqa: SLF001
                 self._thread, context.run, self._run_plain, call, function
@@ -167,18 +174,16 @@ class PluginCalls:
     async def _run(self, call: Call, function: Callable[[], Any]) -> Outcome:
         inside.set((self._link, self._link.session))
         try:
-            value = await function()
+            return self._answered(call, await function())
         except BaseException as error:  # noqa: BLE001 - the very purpose of this module
             return self._failed(call, error)
-        return self._answered(call, value)
 
     def _run_plain(self, call: Call, function: Callable[[], Any]) -> Outcome:
         inside.set((self._link, self._link.session))
         try:
-            value = function()
+            return self._answered(call, function())
         except BaseException as error:  # noqa: BLE001 - as above
             return self._failed(call, error)
-        return self._answered(call, value)
 
     def _answered(self, call: Call, value: object) -> Outcome:
         duration = self._link.stopwatch() - call.started

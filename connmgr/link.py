@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Protocol
 
-from connmgr.errors import NoAnswerError, NotConnectedError, RefusedError, TransientError, describe
+from connmgr.errors import REASON_LIMIT, NoAnswerError, NotConnectedError, RefusedError, TransientError, describe
 from connmgr.states import ConnectionStatus
 
 inside: ContextVar[tuple["Link", int] | None] = ContextVar("connmgr_inside", default=None)
@@ -152,17 +152,25 @@ class Link:
         here = inside.get()
         return here[1] if here is not None and here[0] is self else self.session
 
-    def lost(self, session: int, reason: str) -> None:
-        """Report that `session` is over. Thread-safe; ignored when it is not the current one."""
+    def lost(self, session: int, reason: object) -> None:
+        """Report that `session` is over. Thread-safe; ignored when it is not the current one.
+
+        Authors hand on whatever their library told them: an exception, or None for an orderly end.
+        """
         if session != self.session or not self.is_open:
             return
+        if isinstance(reason, BaseException):
+            reason = describe(reason)
+        elif not isinstance(reason, str) or not reason:
+            reason = "the plugin reported the link as lost"
+        reason = reason[:REASON_LIMIT]
         if self.fault is None:
             self.fault = reason
         self._tell(lambda watcher: watcher.link_lost(reason) if session == self.session else None)
 
     def saw_traffic(self) -> None:
-        """The device said something sensible: it lives. A health check's own traffic is not counted."""
-        if not self.checking:
+        """The device said something sensible: it lives. A health check's own traffic is not counted, nor an old session's."""
+        if not self.checking and self.calling_session() == self.session:
             self.traffic_at = self.now()
 
     def finished(self, session: int, round_trip: float) -> None:

@@ -387,7 +387,7 @@ class Monitor:
             if model.attempts == 0 and now > model.up_at + settings.stable_after + 1e-3:
                 self.require(owner.attempts == 0, 11, f"{name} is stable and still has {owner.attempts} attempts")
         elif model.status == "error" and model.goal == "up" and settings.auto_reconnect and now > model.since:
-            closing = running is not None and running.method == "disconnect" and owner.stuck is None
+            closing = running is not None and now <= running.started + running.timeout + GRACE + EPSILON
             self.require(planned is not None or closing or track.debt, 28, f"{name}: nothing is planned")
             limit = max(model.pause[1] if model.pause else 0.0, settings.reconnect_delay_max)
             self.require(planned is None or planned <= limit + EPSILON, 10, f"{name}: the pause is {planned} s")

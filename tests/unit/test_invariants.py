@@ -121,7 +121,7 @@ class Supervision(RuleBasedStateMachine):
         self.world.pass_time(0)
         seq, status = self.world.manager.events.seq, self.world.monitor.models[found].status
         settled = {Command.DISCONNECT: "disconnected", Command.SUSPEND: "suspended"}.get(command, "connected")
-        if status == settled and command is not Command.RECONNECT and found in self.world.owned():
+        if status == settled and command is not Command.RECONNECT and not self.world.background:
             self.world.command(found, command)
             self.world.pass_time(0)
             again = [event.event for event in self.world.manager.events.after(seq) if event.connection_id == found]
