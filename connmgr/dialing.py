@@ -34,6 +34,12 @@ class Bucket:
         self._fill(now)
         self.tokens -= 1
 
+    def change(self, now: float, rate: float, burst: int) -> None:
+        """Go by other limits from `now` on; the time before counts at the old rate."""
+        self._fill(now)
+        self.rate, self.burst = rate, burst
+        self.tokens = min(self.tokens, burst)
+
     def is_full(self, now: float) -> bool:
         """Whether it is as good as new."""
         self._fill(now)
@@ -82,11 +88,16 @@ class DialLimiter:
         self.dials = 0
 
     def configure(self, settings: GlobalSettings) -> None:
-        """Use new limits from now on."""
+        """Use new limits from now on, also for those who are waiting."""
         self._settings = settings
-        self._overall.rate, self._overall.burst = settings.dial_rate, settings.dial_burst
+        now = self._loop.time()
+        self._overall.change(now, settings.dial_rate, settings.dial_burst)
         for host in self._hosts.values():
-            host.bucket.rate, host.bucket.burst = settings.host_dial_rate, settings.host_dial_burst
+            host.bucket.change(now, settings.host_dial_rate, settings.host_dial_burst)
+        waiting, self._later = self._later, []
+        for _, name in waiting:
+            self._line_up(name, self._hosts[name])
+        self._serve()
 
     def ask(self, host: str, notify: Callable[[], None]) -> Ticket:
         """Queue up for a dial to `host`. Granted at once when the limits allow; else `notify` is called later."""

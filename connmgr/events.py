@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connmgr.calls import CallThread
-from connmgr.connection import BaseConnection
+from connmgr.connection import BaseConnection, link_of
 from connmgr.errors import ConnmgrError, describe
 from connmgr.logs import get_logger
 from connmgr.states import EVENTS, ConnectionStatus
@@ -86,9 +86,25 @@ class Subscriber:
         self._queue.append(connection)
         self._arrived.set()
         if self._task is None:
-            if not inspect.iscoroutinefunction(self._callback):
-                self._thread = CallThread(f"connmgr.callback[{self._name}]")
+            try:
+                if not inspect.iscoroutinefunction(self._callback):
+                    self._thread = CallThread(f"connmgr.callback[{self._name}]")
+            except RuntimeError as error:  # the system has no thread left; with the next event there may be one
+                self._count(describe(error))
+                return
             self._task = asyncio.create_task(self._deliver(), name=f"connmgr.callback[{self._name}]")
+
+    def end(self) -> None:
+        """Deliver nothing more, from any thread. A call under way goes on: it may be the very one that asks for this."""
+        self._ending = True
+        self._queue.clear()
+        if self._task is not None and not self._task.get_loop().is_closed():
+            self._task.get_loop().call_soon_threadsafe(self._arrived.set)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it runs any more."""
+        return self._task is None or self._task.done()
 
     async def close(self, *, last_words: float = 0.0) -> None:
         """Stop delivering, after `last_words` seconds at most for what is queued already.
@@ -102,22 +118,26 @@ class Subscriber:
                 await asyncio.wait([self._task], timeout=last_words)
             self._task.cancel()
             await asyncio.wait([self._task], timeout=1.0)
-        if self._thread is not None:
-            self._thread.shutdown(wait=False)
 
     async def _deliver(self) -> None:
-        while not self._ending:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._queue:
-                await self._call(self._queue.popleft())
+        try:
+            while not self._ending:
+                await self._arrived.wait()
+                self._arrived.clear()
+                while self._queue:
+                    await self._call(self._queue.popleft())
+        finally:
+            if self._thread is not None:
+                self._thread.shutdown(wait=False)
 
     async def _call(self, connection: BaseConnection[Any]) -> None:
         try:
             if self._thread is None:
                 await self._callback(connection)
             else:
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, connection)
+                result = await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, connection)
+                if inspect.iscoroutine(result):  # a lambda around an async function, or an object with async __call__
+                    await result
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -126,11 +146,12 @@ class Subscriber:
         except BaseException as error:  # noqa: BLE001 - a callback is its own problem, SystemExit included
             self._count(describe(error))
 
-    def _guarded(self, connection: BaseConnection[Any]) -> None:
+    def _guarded(self, connection: BaseConnection[Any]) -> object:
         try:
-            self._callback(connection)
+            return self._callback(connection)
         except BaseException as error:  # noqa: BLE001 - StopIteration and the like cannot cross a future
             self._count(describe(error))
+            return None
 
     def _count(self, reason: str) -> None:
         self.failed += 1
@@ -150,7 +171,7 @@ class EventLog:
         self._kept: deque[Event] = deque(maxlen=KEPT)
         self._subscribers: list[Subscriber] = []
         self._news: asyncio.Event | None = None
-        self._closing: set[asyncio.Task[None]] = set()
+        self._leaving: list[Subscriber] = []  # unsubscribed, perhaps within a call that has not returned
 
     def publish(
         self,
@@ -168,7 +189,7 @@ class EventLog:
         event = Event(
             seq=self.seq,
             at=time.time_ns(),
-            connection_id=connection.connection_id,
+            connection_id=link_of(connection).name,  # a plugin may assign connection_id, but speak for no other one
             event=event_name,
             old=old.value,
             new=new.value,
@@ -191,7 +212,7 @@ class EventLog:
         An `async` callback runs in the event loop, a plain one in a thread of its own.
 
         Returns:
-            A function that ends it.
+            A function that ends it, callable from anywhere, the callback itself included; a call under way goes on.
 
         Raises:
             ConnmgrError: no event has that name, or there are too many subscribers.
@@ -201,14 +222,13 @@ class EventLog:
         if len(self._subscribers) >= SUBSCRIBERS:
             raise ConnmgrError(f"cannot subscribe to {name!r}: there are {SUBSCRIBERS} subscribers already")
         subscriber = Subscriber(EVENTS if name == "*" else frozenset({name}), callback)
-        self._subscribers.append(subscriber)
+        self._subscribers = [*self._subscribers, subscriber]  # a new list: another thread may be going through the old
 
         def unsubscribe() -> None:
             if subscriber in self._subscribers:
-                self._subscribers.remove(subscriber)
-                task = asyncio.ensure_future(subscriber.close())
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
+                self._subscribers = [other for other in self._subscribers if other is not subscriber]
+                self._leaving = [*(other for other in self._leaving if not other.is_over), subscriber]
+                subscriber.end()
 
         return unsubscribe
 
@@ -251,5 +271,6 @@ class EventLog:
 
     async def close(self) -> None:
         """Deliver what is queued, and end every subscriber, within two seconds or so."""
-        subscribers, self._subscribers = self._subscribers, []
-        await asyncio.gather(*(subscriber.close(last_words=LAST_WORDS) for subscriber in subscribers), *self._closing)
+        subscribers = [*self._subscribers, *self._leaving]
+        self._subscribers, self._leaving = [], []
+        await asyncio.gather(*(subscriber.close(last_words=LAST_WORDS) for subscriber in subscribers))
