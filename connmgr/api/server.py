@@ -32,7 +32,13 @@ class ApiServer:
         self._lock: int | None = None
         self._is_ours = False
         self._runner = web.AppRunner(
-            make_app(control), access_log=None, handle_signals=False, shutdown_timeout=1.0, keepalive_timeout=30.0
+            make_app(control),
+            access_log=None,
+            handle_signals=False,
+            handler_cancellation=True,  # else a long poll goes on after its client has left
+            lingering_time=0.0,  # nobody is sent a body that deserves to be read to its end
+            keepalive_timeout=30.0,
+            shutdown_timeout=1.0,
         )
 
     async def __aenter__(self) -> Self:
@@ -82,6 +88,8 @@ class ApiServer:
         with suppress(TimeoutError):
             async with asyncio.timeout(RELEASE_LIMIT):
                 await self._runner.cleanup()
+                for _ in range(3):  # asyncio closes the clients' sockets in the loop's next rounds
+                    await asyncio.sleep(0)
         if self._is_ours:
             self.socket.unlink(missing_ok=True)
             self._is_ours = False
