@@ -65,6 +65,7 @@ class Link:
         "assigned_attempts",
         "assigned_status",
         "attempts",
+        "busy_until",
         "checking",
         "connected_at",
         "fault",
@@ -89,6 +90,7 @@ class Link:
         self.is_open = False
         self.fault: str | None = None
         self.checking = False
+        self.busy_until = 0.0
         self.traffic_at: float | None = None
         self.watcher: Watcher | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -132,8 +134,8 @@ class Link:
 
     @property
     def busy(self) -> bool:
-        """Whether an exchange is going on."""
-        return bool(
+        """Whether an exchange is going on that has not outrun its deadline: in a thread, nothing enforces that."""
+        return self.now() < self.busy_until and bool(
             (self._async_lock and self._async_lock.locked()) or (self._thread_lock and self._thread_lock.locked())
         )
 
@@ -261,6 +263,7 @@ class Exchange:
             await self._lock.acquire()
         self._check_again()
         self._started = link.stopwatch()
+        link.busy_until = link.now() + self._timeout
         self._deadline = asyncio.timeout(self._timeout - (self._started - began))
         await self._deadline.__aenter__()
 
@@ -286,6 +289,7 @@ class Exchange:
             raise TransientError(f"cannot use {link.name}: still busy after {self._timeout:g} s")
         self._check_again()
         self._started = link.stopwatch()
+        link.busy_until = link.now() + self._timeout
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

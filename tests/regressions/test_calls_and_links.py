@@ -113,3 +113,32 @@ async def test_traffic_of_an_old_session_proves_nothing() -> None:
             await asyncio.sleep(1)
             contexts[0].run(lambda: c.update_stats(packets_received=1))
         assert len(c.times("health_check")) >= 9
+
+
+@virtually
+async def test_an_exchange_that_outruns_its_deadline() -> None:
+    """An exchange that eats its cancellation must not pass for proof of life for ever."""
+    c = Scripted()
+
+    async def ask() -> bool:
+        async with c.exchange(1.0):
+            pass
+        return True
+
+    async def stubborn() -> None:
+        async with c.exchange(1.0):
+            while c.running is not None:
+                try:
+                    await asyncio.sleep(1e6)
+                except asyncio.CancelledError:
+                    continue
+
+    c.on_check = ask
+    async with supervised(c, health_check_interval=10) as h:
+        await h.until(S.CONNECTED)
+        task = asyncio.create_task(stubborn())
+        await h.until(S.ERROR, within=30)
+        c.running = None  # type: ignore[assignment]
+        task.cancel()
+        await asyncio.wait([task])
+        c.running = 0
