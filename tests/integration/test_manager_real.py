@@ -14,7 +14,8 @@ import pytest
 
 from connmgr import BaseConnection, ConnectionManager, ConnectionStatus, ConnmgrError
 from connmgr.config import ConfigProblems
-from connmgr.manager import NoSuchConnectionError, UnavailableConnection
+from connmgr.construct import UnavailableConnection
+from connmgr.manager import NoSuchConnectionError
 
 IMPATIENT = {
     "health_check_interval": 0.1,
