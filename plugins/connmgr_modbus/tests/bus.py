@@ -34,6 +34,23 @@ def rtu_device(delays: dict[int, float] | None = None) -> Device:
     return answer
 
 
+def tardy_device(slow: int) -> Device:
+    """Later than anybody waits: it answers for `slow` when it is asked for something else (but register 0)."""
+    held: list[tuple[float, bytes]] = []
+
+    def answer(request: bytes) -> list[tuple[float, bytes]]:
+        address = int.from_bytes(request[2:4])
+        (own,) = rtu_device()(request)
+        if address == slow:
+            held.append(own)
+            return []
+        if held and address != 0:
+            return [held.pop(), (0.1, own[1])]
+        return [own]
+
+    return answer
+
+
 class _Bus:
     """Carries requests to the device and what it says to whoever listens at that moment, as a serial line does."""
 
