@@ -27,6 +27,7 @@ from connmgr.settings import SupervisionSettings
 from connmgr.states import HEALTH_CHECK_FAILED, ConnectionStatus, event_of, outlook
 
 BY_COMMAND = "suspended by command"
+TICK = 0.001  # seconds that uvloop may wake us too early; to wait for the rest is to spin, for half the CPU of a check
 
 log = get_logger("connmgr.supervisor")
 
@@ -243,8 +244,8 @@ class Supervisor:
                 return Failure(Kind.TRANSIENT, self.link.fault, "tcp")
             if self._is_unproven() and self._is_stable(now):
                 self._forgive()
-            if now >= self._due:
-                failure = await self._check_if_needed(now)
+            if now >= self._due - TICK:
+                failure = await self._check_if_needed(max(now, self._due))
                 if failure is not None:
                     return failure
                 continue
