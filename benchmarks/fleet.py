@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from benchmarks.child import answer, commands
 from benchmarks.machine import late, loop_named, memory, percentile, raise_file_limit
 from connmgr import ConnectionManager, ConnectionStatus
+from connmgr.garbage import collect_seldom
 from connmgr.logs import configure
 from connmgr_tcp import TcpConnection
 
@@ -87,6 +88,7 @@ async def obey(command: dict[str, Any], manager: ConnectionManager, number: int,
 
 if __name__ == "__main__":
     raise_file_limit()
+    collect_seldom()  # as the daemon does
     with open("/dev/null", "wb") as nowhere, asyncio.Runner(loop_factory=loop_named(sys.argv[1])) as runner:  # noqa: PTH123
         configure(fd=nowhere.fileno())
         runner.run(main(sys.argv[2]))

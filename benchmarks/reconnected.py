@@ -16,6 +16,7 @@ from benchmarks.child import Child, answer
 from benchmarks.machine import memory, open_files, threads
 from benchmarks.managed import managed
 from connmgr import ConnectionManager, ConnectionStatus
+from connmgr.garbage import collect_seldom
 
 SIDE_BY_SIDE = 4
 STEPS = 20
@@ -103,4 +104,5 @@ async def reconnect(manager: ConnectionManager, churn: Churn, number: int, secon
 
 
 if __name__ == "__main__":
+    collect_seldom()  # as the daemon does
     asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))

@@ -18,6 +18,7 @@ from connmgr.api.server import ApiServer, SocketUnavailableError
 from connmgr.config import Config, ConfigProblems, Diff
 from connmgr.context import Paths
 from connmgr.errors import ConnmgrError, RegistrationError, describe
+from connmgr.garbage import collect_seldom
 from connmgr.logs import LogHandle, configure, get_logger
 from connmgr.manager import ConnectionManager
 from connmgr.secrets import redactor
@@ -52,6 +53,7 @@ def run(options: RunOptions) -> int:
         cannot be had, 70 for a bug in connmgr.
     """
     handle = configure(options.log_format, options.log_level, redactor.scrub)  # type: ignore[arg-type]  # checked there
+    collect_seldom()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         code = runner.run(_to_the_end(Daemon(options, handle).run(), handle))
     handle.close()
