@@ -10,11 +10,11 @@ from typing import Any, Self
 
 from connmgr.commands import Command
 from connmgr.config import Config, ConnectionConfig, Diff, TypeInfo, diff, load
-from connmgr.connection import BaseConnection
+from connmgr.connection import BaseConnection, link_of
 from connmgr.construct import construct
 from connmgr.context import AppContext, Paths
 from connmgr.dialing import DialLimiter, host_of
-from connmgr.errors import ConnmgrError, RegistrationError
+from connmgr.errors import ConnmgrError, RegistrationError, describe
 from connmgr.events import EventLog
 from connmgr.logs import get_logger
 from connmgr.registry import ConnectionClass, Registry
