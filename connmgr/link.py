@@ -13,7 +13,16 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Protocol
 
-from connmgr.errors import REASON_LIMIT, NoAnswerError, NotConnectedError, RefusedError, TransientError, describe
+from connmgr.errors import (
+    REASON_LIMIT,
+    Failure,
+    Kind,
+    NoAnswerError,
+    NotConnectedError,
+    RefusedError,
+    TransientError,
+    describe,
+)
 from connmgr.states import ConnectionStatus
 
 inside: ContextVar[tuple["Link", int] | None] = ContextVar("connmgr_inside", default=None)
@@ -88,7 +97,7 @@ class Link:
         self.assigned_at: float | None = None
         self.session = 0
         self.is_open = False
-        self.fault: str | None = None
+        self.fault: Failure | None = None
         self.checking = False
         self.busy_until = 0.0
         self.traffic_at: float | None = None
@@ -154,7 +163,7 @@ class Link:
         here = inside.get()
         return here[1] if here is not None and here[0] is self else self.session
 
-    def lost(self, session: int, reason: object) -> None:
+    def lost(self, session: int, reason: object, layer: str = "tcp") -> None:
         """Report that `session` is over. Thread-safe; ignored when it is not the current one.
 
         Authors hand on whatever their library told them: an exception, or None for an orderly end.
@@ -167,11 +176,11 @@ class Link:
             reason = "the plugin reported the link as lost"
         reason = reason[:REASON_LIMIT]
         if self.fault is None:
-            self.fault = reason
+            self.fault = Failure(Kind.TRANSIENT, reason, layer)
         self._tell(lambda watcher: watcher.link_lost(reason) if session == self.session else None)
 
     def saw_traffic(self) -> None:
-        """The device said something sensible: it lives. A health check's own traffic is not counted, nor an old session's."""
+        """The device said something sensible: it lives. Not counted: a health check's own traffic, an old session's."""
         if not self.checking and self.calling_session() == self.session:
             self.traffic_at = self.now()
 
@@ -188,7 +197,9 @@ class Link:
         if self.calling_session() != self.session:
             raise NotConnectedError(f"cannot use {self.name}: this belongs to a connection that is gone")
         if self.fault is not None:
-            raise NotConnectedError(f"cannot use {self.name}: the link is broken ({self.fault}); it is being reopened")
+            raise NotConnectedError(
+                f"cannot use {self.name}: the link is broken ({self.fault.reason}); it is being reopened"
+            )
 
     async def wait_connected(self, timeout: float) -> None:
         """Return when the status is connected.
@@ -316,5 +327,5 @@ class Exchange:
     def _break(self, reason: str) -> None:
         link = self._link
         if self._session == link.session and link.fault is None:
-            link.fault = reason
+            link.fault = Failure(Kind.TRANSIENT, reason, "device")
         link.lost(self._session, reason)

@@ -241,7 +241,7 @@ class Supervisor:
         while self._goal is Goal.UP and not self._redial:
             now = self._loop.time()
             if self.link.fault is not None:
-                return Failure(Kind.TRANSIENT, self.link.fault, "tcp")
+                return self.link.fault
             if self._is_unproven() and self._is_stable(now):
                 self._forgive()
             if now >= self._due - TICK:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from connmgr import AuthError, ConnectionStatus, NoAnswerError, NotConnectedError, RetryAfter
+from connmgr import AuthError, ConnectionStatus, RetryAfter
 from connmgr.commands import Command
 from connmgr.states import ConnectionStatus as S
 from tests.unit.scripted import Scripted, Stubborn, hang, refuse, supervised, virtually
@@ -336,28 +336,6 @@ async def test_the_plugins_assignments_do_not_confuse() -> None:
 
 
 @virtually
-async def test_unfinished_exchange_breaks_the_link() -> None:
-    """A timed-out exchange refuses the next one until the link has been reopened."""
-    c = Scripted()
-    async with supervised(c, health_check_interval=1000) as h:
-        await h.until(S.CONNECTED)
-        with pytest.raises(NoAnswerError):
-            async with c.exchange(2.0):
-                await asyncio.sleep(10)
-        with pytest.raises(NotConnectedError):
-            async with c.exchange(2.0):
-                pass
-        await h.until(S.ERROR)
-        with pytest.raises(NotConnectedError, match="next attempt in 5 s"):
-            async with c.exchange(2.0):
-                pass
-        await c.wait_until_connected(10)
-        async with c.exchange(2.0):
-            pass
-        assert c.names() == ["connect", "disconnect", "connect"]
-
-
-@virtually
 async def test_old_session_cannot_break_a_new_one() -> None:
     """What a task of an earlier session reports is ignored."""
     c = Scripted()
@@ -381,31 +359,3 @@ async def test_old_session_cannot_break_a_new_one() -> None:
         await asyncio.sleep(100)
         assert h.status is S.CONNECTED
         assert tasks[0].done()
-
-
-@virtually
-async def test_waiting_exchange_does_not_slip_into_the_next_session() -> None:
-    """Whoever waited for its turn while the link broke is refused, not let loose on the new link."""
-    c = Scripted()
-    async with supervised(c, health_check_interval=1000, reconnect_delay_initial=0.5) as h:
-        await h.until(S.CONNECTED)
-
-        async def hold() -> None:
-            async with c.exchange(100):
-                await asyncio.sleep(10)
-
-        async def wait_for_a_turn() -> None:
-            async with c.exchange(100):
-                pass
-
-        holder = asyncio.create_task(hold())
-        await asyncio.sleep(0.1)
-        waiter = asyncio.create_task(wait_for_a_turn())
-        await asyncio.sleep(0.1)
-        c.connection_lost("unplugged")
-        await asyncio.sleep(3)
-        assert h.status is S.CONNECTED
-        with pytest.raises(NotConnectedError, match="reopened"):
-            await waiter
-        await holder
-        assert h.status is S.CONNECTED
