@@ -102,7 +102,7 @@ class Model:
 
     def touch(self, now: float) -> None:
         """A link that has been up for stable_after is forgiven."""
-        if self.status == "connected" and now >= self.up_at + self.settings.stable_after - EPSILON:
+        if self.status == "connected" and not self.ended and now >= self.up_at + self.settings.stable_after - EPSILON:
             self.forgive()
 
     def forgive(self) -> None:
@@ -136,6 +136,7 @@ class Monitor:
     seq: int = 0
     limits: GlobalSettings = field(default_factory=GlobalSettings)
     overall: Level = field(default_factory=lambda: Level(1, 1))
+    limited_at: float = 0.0
     hosts: dict[str, Level] = field(default_factory=dict)
 
     def require(self, condition: object, number: int, what: str) -> None:
@@ -147,7 +148,7 @@ class Monitor:
 
     def limit(self, limits: GlobalSettings) -> None:
         """Other dial limits count from now on."""
-        self.limits, self.hosts = limits, {}
+        self.limits, self.hosts, self.limited_at = limits, {}, self.world.now if self.models else 0.0
         self.overall = Level(limits.dial_rate, limits.dial_burst)
 
     def opened(self, name: str, supervisor: Supervisor) -> None:
@@ -247,6 +248,8 @@ class Monitor:
 
     def _dialled(self, host: str) -> None:
         now = self.world.now
+        if now == self.limited_at:  # this dial may have been granted under the old limits
+            return
         level = self.hosts.setdefault(host, Level(self.limits.host_dial_rate, self.limits.host_dial_burst))
         self.require(self.overall.add(now), 12, "more dials than the overall limit allows")
         self.require(level.add(now), 12, f"more dials to {host} than its limit allows")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from connmgr import BaseConnection
 from connmgr.commands import Command
 from connmgr.config import Config, ConnectionConfig, Diff
+from connmgr.dialing import DialLimiter
 from connmgr.errors import describe
 from connmgr.events import Event, EventLog
 from connmgr.manager import ConnectionManager
@@ -100,18 +101,18 @@ class WatchedManager(ConnectionManager):
     world: "World"
 
     async def _stop_entries(self, connection_ids: Iterable[str]) -> list[str]:
+        self.world.monitor.limit(self.world.limits)
         wanted = list(connection_ids)
         for name in wanted:
             self.world.monitor.stopping(name)
         return await super()._stop_entries(wanted)
 
-    def _use(self, config: Config, changes: Diff) -> None:
+    def _use(self, config: Config, made: Mapping[str, BaseConnection[Any]], limiter: DialLimiter) -> None:
         monitor, before = self.world.monitor, dict(self._entries)
-        monitor.limit(config.settings)
-        for name in changes.settings_only:
-            if before[name].supervisor is not None:
-                monitor.uses(name, config.connections[name].settings)
-        super()._use(config, changes)
+        for name, wanted in config.connections.items():
+            if name not in made and before[name].supervisor and before[name].config.settings != wanted.settings:
+                monitor.uses(name, wanted.settings)
+        super()._use(config, made, limiter)
         for name, entry in self._entries.items():
             if entry.supervisor is not None and (name not in before or before[name] is not entry):
                 monitor.opened(name, entry.supervisor)
@@ -220,23 +221,24 @@ class World:
         else:
             context.run(probe.connection_lost, reason)
 
-    async def exchange(self, name: str, seconds: float, timeout: float, error: BaseException | None) -> None:
+    async def exchange(self, probe: Probe, seconds: float, timeout: float, error: BaseException | None) -> None:
         """One request over the link, as an application makes it."""
-        probe = self.probe(name)
+        name = probe.name
         link = probe._BaseConnection__link  # type: ignore[attr-defined]
         session = -1
         try:
             async with probe.exchange(timeout):
                 session = link.session
-                self.monitor.disturbed(name)
+                probe.track.disturbed = True
                 await asyncio.sleep(seconds)
                 if error is not None:
                     raise error
         except Exception:
-            if link.fault is not None and session == link.session and name in self.monitor.models:
+            current = name in self.manager._entries and self.manager._entries[name].connection is probe
+            if current and link.fault is not None and session == link.session:
                 self.monitor.models[name].fault = True
         finally:
-            self.monitor.disturbed(name)
+            probe.track.disturbed = True
 
     # --- the end
 
