@@ -104,6 +104,10 @@ class Harness:
     def status(self) -> ConnectionStatus:
         return self.supervisor.status
 
+    def has(self, status: ConnectionStatus) -> bool:
+        """Whether that is the status now. A method, because mypy takes a property for constant between two asserts."""
+        return self.status is status
+
     @property
     def events(self) -> list[str]:
         """Names of all events so far, in order."""
