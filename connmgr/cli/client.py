@@ -33,6 +33,8 @@ def default_socket() -> Path:
 
 def find_socket(given: Path | None) -> Path:
     """The socket to talk to: the given one, else the default, else that of the system's service if it is there."""
+    if given is None and (named := os.environ.get("CONNMGR_SOCKET")):
+        given = Path(named)
     if given is not None:
         return given
     system = Path("/run/connmgr/connmgr.sock")
@@ -158,10 +160,10 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def connection_ids(incomplete: str) -> list[str]:
+def connection_ids(ctx: typer.Context, incomplete: str) -> list[str]:
     """For shell completion: the ids that begin so; none when no daemon answers."""
     try:
-        found = Client(None).get("/api/v1/connections")
+        found = Client(ctx.params.get("socket"), timeout=2).get("/api/v1/connections")
     except (NoDaemon, Refused):
         return []
     return [name for name in found["connections"] if name.startswith(incomplete)]

@@ -132,11 +132,11 @@ def _watch(socket: Path | None, connection_id: str | None) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    client = Client(socket)
-    _chosen(ask(socket, "GET", "/api/v1/connections"), connection_id)
     console = Console()
     if not console.is_terminal:
         raise typer.BadParameter("it needs a terminal; use `connmgr events --follow`", param_hint="--watch")
+    client = Client(socket)
+    _chosen(ask(socket, "GET", "/api/v1/connections"), connection_id)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the terminal is put right at the end
     try:
         with Live(console=console, auto_refresh=False, screen=True) as live:
