@@ -250,13 +250,15 @@ class Stream(asyncio.Protocol):
             if at >= 0:
                 return at + len(wanted), len(wanted), 0
             return 0, 0, max(start, len(unread) - len(wanted) + 1)
-        while (end := unread.find(until, start)) >= 0:
-            end += len(until)
-            line = bytes(unread[start:end])
-            if wanted in line:
-                return end, end - start, 0
-            self.said, start = line, end
-        return 0, 0, start
+        # Not line by line: a device that pours out lines would take the loop's time, and that is everybody's.
+        at = unread.find(wanted, start)
+        passed = unread.rfind(until, start, at if at >= 0 else len(unread))
+        if passed >= 0:
+            before = unread.rfind(until, start, passed)
+            self.said = bytes(unread[before + len(until) if before >= 0 else start : passed + len(until)])
+            start = passed + len(until)
+        end = unread.find(until, at) if at >= 0 else -1
+        return (end + len(until), end + len(until) - start, 0) if end >= 0 else (0, 0, start)
 
     # --- a stream of bytes
 
