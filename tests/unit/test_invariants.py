@@ -121,7 +121,8 @@ class Supervision(RuleBasedStateMachine):
         self.world.pass_time(0)
         seq, status = self.world.manager.events.seq, self.world.monitor.models[found].status
         settled = {Command.DISCONNECT: "disconnected", Command.SUSPEND: "suspended"}.get(command, "connected")
-        if status == settled and command is not Command.RECONNECT and not self.world.background:
+        quiet = not self.world.background
+        if quiet and status == settled and command is not Command.RECONNECT and found in self.world.owned():
             self.world.command(found, command)
             self.world.pass_time(0)
             again = [event.event for event in self.world.manager.events.after(seq) if event.connection_id == found]
@@ -180,7 +181,7 @@ class Supervision(RuleBasedStateMachine):
           error=st.sampled_from([None, None, RefusedError("no"), ValueError("half an answer")]))
     def exchange(self, name: str, seconds: float, error: BaseException | None) -> None:
         if (found := self.pick(name)) is not None:
-            self.world.start(self.world.exchange(found, seconds, 1.0, error))
+            self.world.start(self.world.exchange(self.world.probe(found), seconds, 1.0, error))
 
     @rule(name=names)
     def traffic(self, name: str) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import contextvars
 import threading
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -123,12 +124,25 @@ def _in_words(context: dict[str, Any]) -> str:
     return f"{context['message']}: {type(error).__name__}: {describe(error) if error is not None else ''}"
 
 
+class _Inline(ThreadPoolExecutor):
+    """Does at once what is given to a thread, so that a run can be repeated step by step."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
 class World:
     """One manager, its loop, its devices."""
 
     def __init__(self) -> None:
         self.runner = asyncio.Runner(loop_factory=VirtualTimeLoop)
         self.loop = self.runner.get_loop()
+        self.loop.set_default_executor(_Inline())
         self.escaped: list[str] = []
         self.loop.set_exception_handler(lambda _, context: self.escaped.append(_in_words(context)))
         self.devices: dict[str, Device] = {}
