@@ -29,7 +29,7 @@ async def measure(quick: bool) -> list[Row]:
     """Every plugin, several times."""
     rows: list[Row] = []
     for kind in PLUGINS:
-        rows += await edges(kind, 2 if quick else 10)
+        rows += await edges(kind, 2 if quick else 8)
     return rows
 
 
