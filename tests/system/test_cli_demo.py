@@ -8,10 +8,12 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import termios
 import time
 from pathlib import Path
@@ -49,8 +51,7 @@ class Demo:
 
     def __init__(self, config: Path, *arguments: str) -> None:
         self.folder = config.parent
-        self.temporary = self.folder / "tmp"
-        self.temporary.mkdir(exist_ok=True)
+        self.temporary = Path(tempfile.mkdtemp(prefix="cm-", dir="/tmp"))  # short: a socket's path has a limit
         self._output = self.folder / "output"
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
@@ -68,7 +69,7 @@ class Demo:
     def children(self) -> list[int]:
         """The processes of this demo, whoever their parent is by now: they name its folder or its ports."""
         text = (self.folder / "connections.json").read_text()
-        marks = {str(self.folder), *re.findall(r'(?:"port": |127\.0\.0\.1:)(\d+)', text)}
+        marks = {str(self.folder), str(self.temporary), *re.findall(r'(?:"port": |127\.0\.0\.1:)(\d+)', text)}
         found = []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == self.process.pid:
@@ -86,7 +87,7 @@ class Demo:
         """No process, no path of the serial device, no temporary folder."""
         until(lambda: not self.children(), "its processes are gone", 8)
         assert not os.path.lexists(self.folder / "tty")
-        assert not list(self.temporary.iterdir())
+        self.temporary.rmdir()  # raises when it is not empty
 
 
 @pytest.mark.timeout(120)
@@ -176,19 +177,21 @@ def test_killed_it_takes_its_processes_with_it(config: Path) -> None:
         demo.process.wait()
     until(lambda: not demo.children(), "they are gone", 15)
     assert not os.path.lexists(config.parent / "tty")
+    shutil.rmtree(demo.temporary)  # the one thing that nobody is left to remove
 
 
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("number", [signal.SIGINT, None])
 def test_in_a_terminal(config: Path, number: signal.Signals | None) -> None:
     """On a terminal it is a page on a screen of its own, with the devices on and off; the summary stays afterwards."""
+    temporary = Path(tempfile.mkdtemp(prefix="cm-", dir="/tmp"))
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 32, 110, 0, 0))
     arguments = ["demo", "-c", str(config), *(["--seconds", "12"] if number is None else [])]
     process = subprocess.Popen(
         [*PROGRAM, *arguments],
         stdin=slave, stdout=slave, stderr=slave,
-        env=environment(TERM="xterm-256color", TMPDIR=str(config.parent)),
+        env=environment(TERM="xterm-256color", TMPDIR=str(temporary)),
         start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - there are no threads
     )  # fmt: skip
@@ -214,7 +217,7 @@ def test_in_a_terminal(config: Path, number: signal.Signals | None) -> None:
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
     for words in ("connmgr demo", "Ctrl-C ends it", "● connected", "starting", "on", "Look for yourself"):
         assert words in plain, words
-    assert not list(config.parent.glob("connmgr-demo-*"))
+    temporary.rmdir()
     assert not os.path.lexists(config.parent / "tty")
 
 
@@ -238,6 +241,7 @@ def test_a_port_that_is_taken(config: Path, tmp_path: Path, which: str) -> None:
     assert "-c FILE" in demo.output
     assert "Traceback" not in demo.output
     until(lambda: not demo.children(), "the others are gone")
+    demo.temporary.rmdir()
     assert which == "tcp" or Path(port).read_text() == "mine"
 
 
@@ -272,3 +276,4 @@ def test_what_cannot_be_simulated_is_left_alone(tmp_path: Path) -> None:
     assert re.search(r"near +connected", demo.output)
     assert "After" in demo.output
     assert "near lost" in demo.output
+    demo.leaves_nothing()
