@@ -171,7 +171,9 @@ def _options(model: type[BaseModel], leave_out: Iterable[str] = ()) -> str:
     for option in options(model):
         if option["key"] in leave_out:
             continue
-        kind, _, limits = option["kind"].partition(", ")
+        kind, limits = option["kind"], ""
+        if " or " not in kind or kind == "true or false":
+            kind, _, limits = kind.partition(", ")
         if _is_required(model, option["key"]):
             default = "required"
         else:

@@ -64,17 +64,20 @@ async def main():
 asyncio.run(main())
 """
 
+TERMINAL = (sys.executable, "-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]))")
+
 PIP = """#!/bin/sh
 [ "$1" = install ] || exit 64
 for path; do :; done
 exec {python} -m pip install -q --disable-pip-version-check --no-index --no-deps --no-build-isolation \
-    --root-user-action=ignore --upgrade --target "{site}" "$path"
+    --root-user-action=ignore --upgrade --target "{site}" "${{path%%[*}}"
 """
 
 PYTHON = """#!/bin/sh
 if [ "$1 $2" = "-m venv" ]; then
     mkdir -p "$3/bin" && cp {environment}/pyvenv.cfg "$3" && ln -sfn {environment}/lib "$3/lib"
-    exec ln -sf {environment}/bin/* {bin}/pip "$3/bin"
+    ln -sf {environment}/bin/* {bin}/pip "$3/bin"
+    exec ln -sf {bin}/activate "$3/bin"
 fi
 exec {python} "$@"
 """
@@ -139,7 +142,7 @@ class Stage:
         log = self.folder / f"log{len(self._running)}"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                ["bash", "-c", f"exec {command}"],
+                [*(TERMINAL if "--watch" in command else ()), "bash", "-c", f"exec {command}"],
                 cwd=self.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -149,9 +152,9 @@ class Stage:
         self._running.append((command, process, log))
         end = time.monotonic() + PATIENCE
         while not self._is_there(command, log):
-            assert process.poll() is None, f"{command} ended with {process.returncode}: {log.read_text()}"
             assert time.monotonic() < end, f"{command} does not start: {log.read_text()}"
             time.sleep(0.1)
+            assert process.poll() is None, f"{command} ended with {process.returncode}: {log.read_text()}"
 
     def _is_there(self, command: str, log: Path) -> bool:
         if "connmgr run" not in command:
@@ -208,6 +211,8 @@ class Stage:
         for name, text in {"pip": PIP, "python3": PYTHON}.items():
             (self._bin / name).write_text(text.format(**words))
             (self._bin / name).chmod(0o755)
+        # The real one would lead to the real environment, and to its pip.
+        (self._bin / "activate").write_text(f"PATH={self.folder}/.venv/bin:$PATH\n")
         (self._bin / "connmgr").symlink_to(python.parent / "connmgr")
         self._completed(["python3", "-m", "venv", ".venv"])
         for mark in (".ready-to-run", ".ready-to-develop"):
