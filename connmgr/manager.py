@@ -244,7 +244,7 @@ class ConnectionManager:
         supervisor.command(wanted)
         resting = {Command.DISCONNECT: ConnectionStatus.DISCONNECTED, Command.SUSPEND: ConnectionStatus.SUSPENDED}
         until = asyncio.get_running_loop().time() + timeout
-        while wanted in resting and supervisor.status is not resting[wanted]:
+        while wanted in resting and supervisor.record.status is not resting[wanted]:
             await self.events.wait(self.events.seq, min(until - asyncio.get_running_loop().time(), 1.0))
             if asyncio.get_running_loop().time() >= until:
                 break
@@ -292,14 +292,14 @@ class ConnectionManager:
         if supervisor is not None:
             loop_time = asyncio.get_running_loop().time()
             pause = supervisor.next_attempt_in()
-            suspended = supervisor.status is ConnectionStatus.SUSPENDED
+            suspended = supervisor.record.status is ConnectionStatus.SUSPENDED
             found |= {
                 "next_attempt_at": time.time() + pause if pause is not None else None,
-                "since": supervisor.since,
-                "quality": asdict(supervisor.quality.report(loop_time, supervisor.link.traffic_at)),
+                "since": supervisor.record.since,
+                "quality": asdict(supervisor.record.quality.report(loop_time, supervisor.link.traffic_at)),
                 "suspended_because": supervisor.why_suspended if suspended else None,
                 "stuck": supervisor.stuck.method if supervisor.stuck is not None else None,
-                "bugs": supervisor.bugs,
+                "bugs": supervisor.record.bugs,
             }
         return found
 

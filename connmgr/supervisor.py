@@ -1,12 +1,11 @@
 """The owner of one connection: the task that opens it, watches it, reopens it, and alone changes its status.
 
 Everything that concerns the connection reaches this task as a wake-up: a finished call, a lost link, a command, a
-timer. It sleeps on one alarm, calls the plugin in one place (`_call`) and changes status in one (`_to`).
+timer. It sleeps on one alarm, calls the plugin in one place (`_call`) and changes status in one (`Record.to`).
 """
 
 import asyncio
 import math
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,15 +15,13 @@ from connmgr.calls import Call, Outcome, PluginCalls
 from connmgr.commands import Command, Goal
 from connmgr.connection import BaseConnection, link_of
 from connmgr.dialing import DialLimiter, Ticket
-from connmgr.edge_log import EdgeLog
 from connmgr.errors import Failure, Kind, describe
 from connmgr.events import EventLog
 from connmgr.health_schedule import due_after_traffic, next_slot
-from connmgr.link import Told
-from connmgr.link_quality import LinkQuality
 from connmgr.logs import get_logger
+from connmgr.record import Record
 from connmgr.settings import SupervisionSettings
-from connmgr.states import HEALTH_CHECK_FAILED, ConnectionStatus, event_of, outlook
+from connmgr.states import ConnectionStatus, outlook
 
 BY_COMMAND = "suspended by command"
 TICK = 0.001  # seconds that uvloop may wake us too early; to wait for the rest is to spin, for half the CPU of a check
@@ -37,10 +34,9 @@ class Supervisor:
 
     # One object a connection, and there may be 10,000: without a __dict__ each saves 0.3 KiB.
     __slots__ = (
-        "_alarm", "_calls", "_due", "_edge", "_events", "_goal", "_host", "_limiter", "_loop",
-        "_misses", "_next_at", "_opened", "_owes_disconnect", "_pauses", "_probe_at", "_probing",
-        "_redial", "_scrub", "_ticket", "attempts", "bugs", "connection", "crashes", "link", "quality", "settings",
-        "since", "status", "why_suspended",
+        "_alarm", "_calls", "_due", "_goal", "_host", "_limiter", "_loop", "_misses", "_next_at", "_opened",
+        "_owes_disconnect", "_pauses", "_probe_at", "_probing", "_redial", "_scrub", "_ticket", "connection",
+        "crashes", "link", "record", "settings", "why_suspended",
     )  # fmt: skip
 
     def __init__(
@@ -58,17 +54,14 @@ class Supervisor:
         self.settings = settings
         self.link = link_of(connection)
         self.link.supervise(self)
-        self.status = ConnectionStatus.DISCONNECTED
-        self.since = time.time()
-        self.quality = LinkQuality(self._loop.time())
+        self.record = Record(connection, events, scrub)
         self.why_suspended: str | None = None
         self.crashes = 0
         self._calls = PluginCalls(connection)
-        self._host, self._limiter, self._events, self._scrub = host, limiter, events, scrub
+        self._host, self._limiter, self._scrub = host, limiter, scrub
         self._alarm = Alarm()
         self._goal = Goal.UP
         self._redial = False
-        self.attempts = 0  # failed ones since the link was last stable
         self._pauses: Iterator[float] | None = None
         self._next_at: float | None = self._loop.time()
         self._probe_at: float | None = None
@@ -77,8 +70,6 @@ class Supervisor:
         self._owes_disconnect = False
         self._opened = self._due = 0.0
         self._misses = 0
-        self.bugs = 0  # failures that no device explains
-        self._edge = EdgeLog(connection.connection_id)
 
     # --- messages to the owner, all of them harmless at any time
 
@@ -97,7 +88,7 @@ class Supervisor:
             if self._goal is Goal.DOWN:
                 self._forgive()
             self._goal = Goal.UP
-            if self.status is not ConnectionStatus.CONNECTED:
+            if self.record.status is not ConnectionStatus.CONNECTED:
                 self._next_at = now
             elif command is Command.RECONNECT:
                 self._redial = True
@@ -129,7 +120,7 @@ class Supervisor:
 
     def answered(self, round_trip: float) -> None:
         """An exchange was finished."""
-        self.quality.answered(self._loop.time(), round_trip)
+        self.record.quality.answered(self._loop.time(), round_trip)
 
     @property
     def stuck(self) -> Call | None:
@@ -139,13 +130,13 @@ class Supervisor:
     def next_attempt_in(self) -> float | None:
         """Seconds until the next attempt; None when the link is up or nothing is planned."""
         at = self._probe_at if self._goal is Goal.SUSPENDED else self._next_at
-        if at is None or self.status in (ConnectionStatus.CONNECTED, ConnectionStatus.CONNECTING):
+        if at is None or self.record.status in (ConnectionStatus.CONNECTED, ConnectionStatus.CONNECTING):
             return None
         return None if self._goal in (Goal.DOWN, Goal.STOPPED) else max(at - self._loop.time(), 0.0)
 
     def outlook(self) -> str:
         """The state of things and what happens next, in one sentence."""
-        return outlook(self.status, self.connection.last_error, self.next_attempt_in())
+        return outlook(self.record.status, self.connection.last_error, self.next_attempt_in())
 
     # --- the owner
 
@@ -168,8 +159,8 @@ class Supervisor:
             await self._hang_up()
         finally:
             self._calls.leave(owes_disconnect=self._owes_disconnect)
-            if self.status is not ConnectionStatus.DISCONNECTED:
-                self._to(ConnectionStatus.DISCONNECTED)
+            if self.record.status is not ConnectionStatus.DISCONNECTED:
+                self.record.to(ConnectionStatus.DISCONNECTED)
 
     async def _step(self) -> None:
         if self._goal is not Goal.UP:
@@ -180,8 +171,8 @@ class Supervisor:
     async def _rest(self) -> None:
         """Stay disconnected or suspended, until a command or the next probe."""
         status = ConnectionStatus(self._goal.value)
-        if self.status is not status:
-            self._to(status, self.why_suspended if status is ConnectionStatus.SUSPENDED else None)
+        if self.record.status is not status:
+            self.record.to(status, self.why_suspended if status is ConnectionStatus.SUSPENDED else None)
         await self._alarm.sleep(self._probe_at if self._goal is Goal.SUSPENDED else None)
         await self._settle_debt()
         if self._goal is Goal.SUSPENDED and self._probe_at is not None and self._loop.time() >= self._probe_at:
@@ -212,7 +203,7 @@ class Supervisor:
     async def _attempt(self) -> None:
         """One session: from dialling to the end of the link."""
         self._redial = False
-        self._to(ConnectionStatus.CONNECTING)
+        self.record.to(ConnectionStatus.CONNECTING)
         if self._calls.stuck is not None:
             reason = f"{self._calls.stuck.method}() was given up and still has not returned"
             await self._fail(Failure(Kind.TRANSIENT, reason, "plugin"))
@@ -223,14 +214,14 @@ class Supervisor:
         failure = outcome.failure if outcome is not None else None
         was_up = outcome is not None and failure is None
         if was_up:
-            self._to(ConnectionStatus.CONNECTED)
+            self.record.to(ConnectionStatus.CONNECTED)
             failure = await self._hold()
         if failure is not None:
             await self._fail(failure, was_up=was_up)
             return
         await self._hang_up()  # a command ended it
         if self._goal is Goal.UP:
-            self._to(ConnectionStatus.DISCONNECTED)
+            self.record.to(ConnectionStatus.DISCONNECTED)
             self._next_at = self._loop.time()
 
     async def _hold(self) -> Failure | None:
@@ -260,13 +251,13 @@ class Supervisor:
         later = now + interval if self.link.busy else due_after_traffic(self.link.traffic_at, interval, now)
         if later is not None:
             self._due = later
-            self.quality.skipped(1)
+            self.record.quality.skipped(1)
             return None
         before = self._due
         failure = await self._check()
         interval = self.settings.health_check_interval  # there may be others by now
         self._due = self._slot(max(self._loop.time(), before + interval / 2))
-        self.quality.skipped(max(round((self._due - before) / interval) - 1, 0))
+        self.record.quality.skipped(max(round((self._due - before) / interval) - 1, 0))
         return failure
 
     async def _check(self) -> Failure | None:
@@ -277,13 +268,13 @@ class Supervisor:
             self.link.checking = False
         if outcome is None:
             return None
-        self.quality.checked(failed=outcome.failure is not None)
+        self.record.quality.checked(failed=outcome.failure is not None)
         if outcome.failure is None:
             self._misses = 0
-            self.quality.answered(self._loop.time(), outcome.duration)
+            self.record.quality.answered(self._loop.time(), outcome.duration)
             return None
         self._misses += 1
-        self._tell(HEALTH_CHECK_FAILED, self.status, outcome.failure)
+        self.record.check_failed(outcome.failure)
         # A check that was cut off may still be answered: that link cannot be used again.
         was_cut_off = outcome.failure.layer == "deadline"
         if self._misses >= self.settings.health_check_failures or was_cut_off or outcome.failure.kind is Kind.PERMANENT:
@@ -292,19 +283,17 @@ class Supervisor:
 
     async def _fail(self, failure: Failure, *, was_up: bool = False) -> None:
         """An attempt failed, or an open link was lost: decide what comes next, then clean up."""
-        if was_up and self._is_stable(self._loop.time()):
+        stable = was_up and self._is_stable(self._loop.time())
+        if stable:
             self._forgive()
-        else:
-            self.attempts += 1  # a peer that accepts and drops at once has failed like one that refuses
-        self._note(failure)
+        # A peer that accepts and drops at once has failed like one that refuses.
+        self.record.failed(failure, counts=not stable)
         suspend = self._reason_to_suspend(failure)
         pause = self._pause(failure)
         self._next_at = None
-        if self.status is not ConnectionStatus.ERROR:
-            self._to(ConnectionStatus.ERROR, failure.reason, failure)
-        following = "suspended" if suspend is not None else "stays down" if pause is None else f"retry in {pause:.1f} s"
-        is_edge = suspend is not None and not self._probing
-        self._edge.down(self._loop.time(), failure, following=following, is_edge=is_edge)
+        if self.record.status is not ConnectionStatus.ERROR:
+            self.record.to(ConnectionStatus.ERROR, failure.reason, failure)
+        self.record.down(failure, suspended=suspend is not None, probing=self._probing, pause=pause)
         await self._hang_up()
         if self._goal is not Goal.UP or self._next_at is not None:
             return  # a command came meanwhile, and it counts
@@ -314,7 +303,7 @@ class Supervisor:
             self._next_at = self._loop.time() + pause
 
     def _reason_to_suspend(self, failure: Failure) -> str | None:
-        return backoff.reason_to_suspend(self.settings, failure, self.attempts, probing=self._probing)
+        return backoff.reason_to_suspend(self.settings, failure, self.record.attempts, probing=self._probing)
 
     def _pause(self, failure: Failure) -> float | None:
         """Seconds until the next attempt; None for never."""
@@ -365,51 +354,16 @@ class Supervisor:
 
     def _is_unproven(self) -> bool:
         """Whether there is something that a stable link would clear."""
-        return self.attempts > 0 or self._pauses is not None or self._probing
+        return self.record.attempts > 0 or self._pauses is not None or self._probing
 
     def _is_stable(self, now: float) -> bool:
         return now >= backoff.stable_at(self.settings, self._opened)
 
     def _forgive(self) -> None:
         """The link has been up long enough: its history no longer counts."""
-        self.attempts = self.link.attempts = 0
+        self.record.forgive()
         self._pauses = None
         self._probing = False
-        self.connection.last_error = None
-
-    # --- telling
-
-    def _to(self, status: ConnectionStatus, reason: str | None = None, failure: Failure | None = None) -> None:
-        """Change status; the one place that does."""
-        old, now = self.status, self._loop.time()
-        event = event_of(old, status)
-        self.status, self.since = status, time.time()
-        self.link.set_status(status)
-        self.link.attempts = self.attempts
-        if status is ConnectionStatus.CONNECTED:
-            self.link.connected_at = self.since
-            self.quality.up(now)
-            self._edge.up(now)
-        elif old is ConnectionStatus.CONNECTED:
-            self.link.connected_at = None
-            self.quality.down(now, lost=status is ConnectionStatus.ERROR)
-        self._tell(event, old, failure, reason)
-
-    def _tell(
-        self, event: str, old: ConnectionStatus, failure: Failure | None = None, reason: str | None = None
-    ) -> None:
-        why = failure.reason if failure is not None else reason
-        why = self._scrub(why) if why is not None else None
-        layer = failure.layer if failure is not None else None
-        self._events.publish(self.connection, event, old, self.status, reason=why, layer=layer, attempts=self.attempts)
-
-    def _note(self, failure: Failure) -> None:
-        """Remember a failure where people look for it."""
-        self.link.attempts = self.attempts
-        self.connection.last_error = Told(self._scrub(failure.reason))
-        if failure.kind is Kind.BUG:
-            self.bugs += 1
-            self._edge.bug(failure)
 
     async def _recover(self, error: Exception) -> None:
         """A bug of connmgr's own: say so, clean up, and go on after the longest pause."""
@@ -420,8 +374,8 @@ class Supervisor:
             exc_info=error,
         )
         await self._hang_up()
-        if self.status in (ConnectionStatus.CONNECTING, ConnectionStatus.CONNECTED):
-            self._to(ConnectionStatus.ERROR, describe(error))
+        if self.record.status in (ConnectionStatus.CONNECTING, ConnectionStatus.CONNECTED):
+            self.record.to(ConnectionStatus.ERROR, describe(error))
         self._next_at = self._loop.time() + self.settings.reconnect_delay_max
         self._probe_at = None
         await asyncio.sleep(1)  # should the cause be in resting itself, it must not spin

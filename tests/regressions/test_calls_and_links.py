@@ -39,7 +39,7 @@ async def test_methods_that_cannot_even_be_looked_up() -> None:
     c = Odd()
     async with supervised(c) as h:
         await h.until(S.ERROR, within=1)
-        assert h.supervisor.bugs == 1
+        assert h.supervisor.record.bugs == 1
 
 
 @virtually

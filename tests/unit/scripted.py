@@ -102,7 +102,7 @@ class Harness:
 
     @property
     def status(self) -> ConnectionStatus:
-        return self.supervisor.status
+        return self.supervisor.record.status
 
     def has(self, status: ConnectionStatus) -> bool:
         """Whether that is the status now. A method, because mypy takes a property for constant between two asserts."""

@@ -74,7 +74,7 @@ async def test_accept_and_drop_walks_up_to_suspension() -> None:
         await h.until(S.SUSPENDED)
         assert c.times("connect") == pytest.approx([0, 5.01, 12.52, 23.78])
         assert c.names() == ["connect", "disconnect"] * 4
-        assert h.supervisor.quality.report(0).flaps_per_hour == 4
+        assert h.supervisor.record.quality.report(0).flaps_per_hour == 4
 
 
 @virtually
@@ -117,7 +117,7 @@ async def test_health_checks_keep_their_phase() -> None:
         times = c.times("health_check")
         assert len(times) == 100
         assert times[-1] - times[0] == pytest.approx(990)
-        assert h.supervisor.quality.report(0).rtt_p50 == pytest.approx(0.4)
+        assert h.supervisor.record.quality.report(0).rtt_p50 == pytest.approx(0.4)
 
 
 @virtually
