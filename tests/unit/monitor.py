@@ -91,6 +91,7 @@ class Model:
     up_at: float = 0.0
     alive_at: float = 0.0
     misses: int = 0
+    must_fail: bool = False
     fault: bool = False
     ended: bool = False  # the session, by a command
     must_suspend: bool = False
@@ -272,13 +273,14 @@ class Monitor:
             return
         self.require(WAYS.get((event.old, event.new)) == event.event, 24, f"{name}: {event}")
         getattr(self, f"_to_{event.new}")(name, model, track, event)
-        model.status, model.since, model.asked = event.new, now, False
+        model.status, model.since, model.asked, model.must_fail = event.new, now, False, False
 
     def _check_failed(self, name: str, model: Model, track: Track) -> None:
         self.require(model.status == "connected", 23, f"{name}: a check failed while {model.status}")
         last = track.last
         self.require(last and last.method == "health_check" and not last.good, 22, f"{name}: {last} counted as failed")
         model.misses += 1
+        model.must_fail = model.misses >= model.settings.health_check_failures or (last is not None and last.cut_off)
 
     def _to_connecting(self, name: str, model: Model, track: Track, event: Event) -> None:
         now, asked = self.world.now, model.asked
@@ -386,11 +388,15 @@ class Monitor:
             model.alive_at = max(model.alive_at, owner.link.traffic_at or 0.0)
             late = now - model.alive_at - 1.5 * settings.health_check_interval - settings.health_check_timeout
             self.require(late < 1 or owner.link.busy, 21, f"{name}: no check for {now - model.alive_at} s")
+            self.require(not model.must_fail, 22, f"{name} survives {model.misses} failed checks")
             model.touch(now - 1e-3)
             if model.attempts == 0 and now > model.up_at + settings.stable_after + 1e-3:
-                self.require(owner.attempts == 0, 11, f"{name} is stable and still has {owner.attempts} attempts")
+                self.require(owner.link.attempts == 0, 11, f"{name} is stable and still has {owner.link.attempts} attempts")
         elif model.status == "error" and model.goal == "up" and settings.auto_reconnect and now > model.since:
-            closing = running is not None and now <= running.started + running.timeout + GRACE + EPSILON
+            just_ended = track.last is not None and track.last.ended == now  # its owner has not looked yet
+            closing = just_ended or (
+                running is not None and now <= running.started + running.timeout + GRACE + EPSILON
+            )
             self.require(planned is not None or closing or track.debt, 28, f"{name}: nothing is planned")
             limit = max(model.pause[1] if model.pause else 0.0, settings.reconnect_delay_max)
             self.require(planned is None or planned <= limit + EPSILON, 10, f"{name}: the pause is {planned} s")

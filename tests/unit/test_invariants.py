@@ -47,11 +47,15 @@ LIMITS = [
     for rate, burst, host_rate, host_burst in ((10, 20, 5, 10), (1, 1, 1, 1), (0.5, 2, 100, 100), (100, 100, 0.2, 1))
 ]
 DURATIONS = [0.0, 0.01, 0.05, 0.3, 0.5, 1.0, 2.5, 7.0, 20.0, 61.0, 305.0, 3600.0, 86400.0]
-MOST_CHECKS = 60  # in one step: a day of checks every second would only take long
+MOST_CHECKS = 20  # in one step: a day of checks every second would only take long
 NAMES = ["a", "b", "c", "d"]
 REASONS = ["unplugged", ""]
 
 names = st.sampled_from(NAMES)
+any_way = st.one_of(*(st.sampled_from(sorted(ways)) for ways in (GOOD, BAD, BAD, HANGING, DROPPING)))
+mostly_good = st.one_of(*(st.sampled_from(sorted(ways)) for ways in (GOOD, BAD, HANGING)))
+several = st.lists(any_way, min_size=1, max_size=4)
+moments = st.sampled_from([0.1, 1.0, 2.5, 7.0, 20.0, 61.0])
 profiles = st.sampled_from(range(len(PROFILES)))  # by number: failing runs are printed
 
 
@@ -106,10 +110,11 @@ class Supervision(RuleBasedStateMachine):
 
     # --- people
 
-    @rule(name=names, command=st.sampled_from(list(Command)))
-    def command(self, name: str, command: Command) -> None:
+    @rule(name=names, command=st.sampled_from(list(Command)), seconds=moments)
+    def command(self, name: str, command: Command, seconds: float) -> None:
         if (found := self.pick(name)) is not None:
             self.world.command(found, command)
+            self.pass_time(seconds - 0.1)
 
     @rule(name=names, command=st.sampled_from(list(Command)))
     def command_twice(self, name: str, command: Command) -> None:
@@ -144,14 +149,21 @@ class Supervision(RuleBasedStateMachine):
 
     # --- devices and plugins
 
-    @rule(name=names, connect=st.sampled_from(sorted(ALL)), check=st.sampled_from(sorted(ALL)),
-          disconnect=st.sampled_from(sorted(GOOD | BAD | HANGING)))
-    def misbehave(self, name: str, connect: str, check: str, disconnect: str) -> None:
-        self.behave(name, connect, check, disconnect)
+    @rule(name=names, connect=several, check=several, disconnect=st.lists(mostly_good, max_size=2), seconds=moments)
+    def misbehave(self, name: str, connect: list[str], check: list[str], disconnect: list[str], seconds: float) -> None:
+        """The next calls behave like that, one after the other; then all is as before."""
+        device = self.world.devices.get(name)
+        if device is not None:
+            scripts = {"connect": connect, "health_check": check, "disconnect": disconnect}
+            device.then = {method: [ALL[how] for how in script] for method, script in scripts.items()}
+            if name in self.world.owned():
+                self.world.command(name, Command.RECONNECT)
+            self.pass_time(seconds)
 
-    @rule(name=names, connect=st.sampled_from(sorted(GOOD)), check=st.sampled_from(sorted(ALL)))
-    def fail_later(self, name: str, connect: str, check: str) -> None:
+    @rule(name=names, connect=any_way, check=any_way, seconds=moments)
+    def change_for_good(self, name: str, connect: str, check: str, seconds: float) -> None:
         self.behave(name, connect, check, "yes")
+        self.pass_time(seconds)
 
     @rule(name=names, how=st.sampled_from(["refuse", "hang", "drop soon", "slow no"]))
     def go_down(self, name: str, how: str) -> None:
@@ -176,6 +188,21 @@ class Supervision(RuleBasedStateMachine):
     def report_loss(self, name: str, session: int, in_thread: bool, reason: Any) -> None:
         if (found := self.pick(name)) is not None:
             self.world.report_loss(found, session=session, in_thread=in_thread, reason=reason)
+
+    @rule(name=names, in_thread=st.booleans())
+    def report_old_losses(self, name: str, in_thread: bool) -> None:
+        """Everything that earlier sessions have left behind speaks up."""
+        if (found := self.pick(name)) is not None:
+            for session in range(len(self.world.probe(found).sessions) - 1):
+                self.world.report_loss(found, session=session, in_thread=in_thread, reason="old news")
+
+    @rule(how=st.sampled_from(["reconnect", "loss"]))
+    def all_at_once(self, how: str) -> None:
+        for name in self.world.owned():
+            if how == "reconnect":
+                self.world.command(name, Command.RECONNECT)
+            else:
+                self.world.report_loss(name, session=-1, in_thread=False, reason="the switch is off")
 
     @rule(name=names, seconds=st.sampled_from([0.0, 0.2, 2.0]),
           error=st.sampled_from([None, None, RefusedError("no"), ValueError("half an answer")]))
@@ -239,6 +266,7 @@ class Supervision(RuleBasedStateMachine):
     def heal(self) -> None:
         """Invariant 27: when everything works again, everything is connected that may be."""
         for device in self.world.devices.values():
+            device.then.clear()
             device.behaviours = dict.fromkeys(("connect", "health_check", "disconnect"), YES)
         for task in list(self.world.background):
             self.world.run(asyncio.wait([task], timeout=100))

@@ -29,6 +29,12 @@ class Device:
 
     def __init__(self) -> None:
         self.behaviours: dict[str, Behaviour] = dict.fromkeys(("connect", "health_check", "disconnect"), YES)
+        self.then: dict[str, list[Behaviour]] = {}  # what comes before that, call by call
+
+    def next(self, method: str) -> Behaviour:
+        """What the next call of that method meets."""
+        before = self.then.get(method)
+        return before.pop(0) if before else self.behaviours[method]
 
 
 class Probe(BaseConnection):
@@ -49,7 +55,7 @@ class Probe(BaseConnection):
         monitor = self.world.monitor
         played = monitor.started(self, method)
         try:
-            result = await self.device.behaviours[method](self)
+            result = await self.device.next(method)(self)
         except BaseException as error:
             monitor.ended(self, played, None, error)
             raise
