@@ -5,6 +5,7 @@ leaves the link alone. Operating-system errors, timeouts and ends of stream coun
 that way; every other exception is a bug of the plugin: retried too, but logged with its traceback and counted apart.
 """
 
+import os
 import socket
 import traceback
 from collections.abc import Iterator, Mapping
@@ -113,7 +114,7 @@ def map_errors(what: str, mapping: Mapping[type[BaseException], type[ConnmgrErro
 def describe(error: BaseException) -> str:
     """The exception in words, on one line, cut at `REASON_LIMIT`; survives a `__str__` that raises."""
     try:
-        text = str(error)[: 4 * REASON_LIMIT]
+        text = _text(error)[: 4 * REASON_LIMIT]
     except BaseException:  # noqa: BLE001 - a plugin's __str__ may raise anything; the failure must still be told
         text = "its text cannot be read"
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
@@ -122,6 +123,15 @@ def describe(error: BaseException) -> str:
     if not isinstance(error, ConnmgrError | OSError) or not text:
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return text if len(text) <= REASON_LIMIT else text[: REASON_LIMIT - 1] + "…"
+
+
+def _text(error: BaseException) -> str:
+    """The system's own words where it has a number: "connection refused", not "[Errno 111] Connect call failed (…)"."""
+    if isinstance(error, OSError) and error.errno is not None:
+        words = os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
+        words = words[:1].lower() + words[1:]
+        return f"{words}: {error.filename}" if error.filename is not None else words
+    return str(error)
 
 
 def judge(error: BaseException) -> Failure:

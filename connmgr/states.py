@@ -64,9 +64,10 @@ def outlook(status: ConnectionStatus, last_error: str | None, next_attempt_in: f
     reason = f" ({last_error})" if last_error else ""
     if status is ConnectionStatus.CONNECTING:
         return f"it is connecting{reason}"
+    word = "in error" if status is ConnectionStatus.ERROR else status.value
     if next_attempt_in is None:
-        return f"it is {status.value}{reason} and stays so until it is asked to connect or resume"
-    return f"it is {status.value}{reason}; next attempt in {next_attempt_in:.0f} s"
+        return f"it is {word}{reason} and stays so until it is asked to connect or resume"
+    return f"it is {word}{reason}; next attempt in {next_attempt_in:.0f} s"
 
 
 def diagram() -> str:

@@ -60,7 +60,7 @@ async def test_it_runs_and_ends(tmp_path: Path, present: bool) -> None:
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
     assert program.stdout
-    wanted = b"answer: b'ERR" if present else b"it is error (cannot connect to 127.0.0.1:"
+    wanted = b"answer: b'ERR" if present else b"it is in error (cannot connect to 127.0.0.1:"
     async with asyncio.timeout(20):
         lines = [line async for line in _until_seen(program.stdout, wanted)]
         program.send_signal(signal.SIGINT)

@@ -49,13 +49,13 @@ def test_pauses_double_up_to_the_cap() -> None:
 
 def test_giving_up_says_what_how_often_how_long_and_why() -> None:
     """One sentence for the operator; the last error is its cause."""
-    last = NotConnectedError("cannot use press_plc: it is error (no route to host); next attempt in 40 s")
+    last = NotConnectedError("cannot use press_plc: it is in error (no route to host); next attempt in 40 s")
     connection = Failing(NotConnectedError("down"), NotConnectedError("down"), last)
     with pytest.raises(GaveUpError) as caught:
         run(connection.retrying(max_retries=3).read_db(1, 0, 12))
     assert str(caught.value) == (
         "cannot read DB1.DBB0..11 of press_plc: gave up after 3 attempts in 1.5 s, the last one: "
-        "cannot use press_plc: it is error (no route to host); next attempt in 40 s"
+        "cannot use press_plc: it is in error (no route to host); next attempt in 40 s"
     )
     assert caught.value.__cause__ is last
     assert len(connection.asked_at) == 3
