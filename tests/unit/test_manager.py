@@ -170,7 +170,7 @@ async def test_figures() -> None:
         assert found["bugs"] == 0
         assert manager.describe("b")["quality"]["availability"] == pytest.approx(1, abs=0.01)
         explained = manager.explain("a", most=1)
-        assert explained["outlook"] == "it is error (connection refused); next attempt in 4 s"
+        assert explained["outlook"] == "it is in error (connection refused); next attempt in 4 s"
         assert [event["event"] for event in explained["events"]] == ["error"]
 
 
