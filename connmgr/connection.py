@@ -135,11 +135,11 @@ class BaseConnection(ABC, Generic[OptionsT_co]):
         the link counts as broken and is reopened, because the late answer would be taken for the next one's.
 
         Args:
-            timeout: seconds for the whole of it, waiting for the link included. In a plain method the deadline is not
-                enforced inside: give the socket its own.
+            timeout: seconds to wait for the link, and as many again for the exchange itself. In a plain method the
+                latter is not enforced: give the socket its own.
 
         Raises:
-            NotConnectedError: the link is down or broken; nothing was sent.
+            NotConnectedError: the link is down, broken, or not yet connected; nothing was sent.
             NoAnswerError: no answer within `timeout`.
             TransientError: other exchanges held the link for all of `timeout`; nothing was sent.
         """

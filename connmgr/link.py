@@ -28,7 +28,7 @@ from connmgr.states import ConnectionStatus
 inside: ContextVar[tuple["Link", int] | None] = ContextVar("connmgr_inside", default=None)
 """The link and session whose plugin call (or a task started by it) runs here."""
 
-_making_lock = threading.Lock()  # else two threads could make a lock each, and both hold the link
+_lock = threading.RLock()  # of what threads and the loop both write: which session it is, its fault, its lock
 
 
 def stopwatch(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
@@ -121,9 +121,10 @@ class Link:
 
     def begin_session(self) -> int:
         """A `connect()` is about to be called. Forgets the faults of the session before."""
-        self.session += 1
-        self.is_open = True
-        self.fault = None
+        with _lock:
+            self.session += 1
+            self.is_open = True
+            self.fault = None
         self.traffic_at = None
         self._async_lock = self._thread_lock = None  # a lock that an abandoned call holds is left to it
         return self.session
@@ -168,15 +169,16 @@ class Link:
 
         Authors hand on whatever their library told them: an exception, or None for an orderly end.
         """
-        if session != self.session or not self.is_open:
-            return
         if isinstance(reason, BaseException):
             reason = describe(reason)
         elif not isinstance(reason, str) or not reason:
             reason = "the plugin reported the link as lost"
         reason = reason[:REASON_LIMIT]
-        if self.fault is None:
-            self.fault = Failure(Kind.TRANSIENT, reason, layer)
+        with _lock:
+            if session != self.session or not self.is_open:
+                return
+            if self.fault is None:
+                self.fault = Failure(Kind.TRANSIENT, reason, layer)
         self._tell(lambda watcher: watcher.link_lost(reason) if session == self.session else None)
 
     def saw_traffic(self) -> None:
@@ -192,7 +194,9 @@ class Link:
 
     def require_open(self) -> None:
         """Raise unless an exchange may start now."""
-        if self.watcher is not None and not self.is_open:
+        # While connect() is at work the link is the plugin's: nobody else's request may come between those of a login.
+        is_ready = self.status is ConnectionStatus.CONNECTED or self.is_inside()
+        if self.watcher is not None and not (self.is_open and is_ready):
             raise NotConnectedError(f"cannot use {self.name}: {self.watcher.outlook()}")
         if self.calling_session() != self.session:
             raise NotConnectedError(f"cannot use {self.name}: this belongs to a connection that is gone")
@@ -230,7 +234,7 @@ class Link:
 
     def thread_lock(self) -> threading.Lock:
         """The same for plain methods, which run in threads."""
-        with _making_lock:
+        with _lock:
             if self._thread_lock is None:
                 self._thread_lock = threading.Lock()
             return self._thread_lock
@@ -263,19 +267,16 @@ class Exchange:
         link.require_open()
         self._session = link.session
         self._lock: asyncio.Lock | threading.Lock = link.async_lock()
-        began = link.stopwatch()
-        if self._lock.locked():
-            try:
-                async with asyncio.timeout(self._timeout):
-                    await self._lock.acquire()
-            except TimeoutError:
-                raise TransientError(f"cannot use {link.name}: still busy after {self._timeout:g} s") from None
-        else:
-            await self._lock.acquire()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise TransientError(f"cannot use {link.name}: still busy after {self._timeout:g} s") from None
         self._check_again()
         self._started = link.stopwatch()
         link.busy_until = link.now() + self._timeout
-        self._deadline = asyncio.timeout(self._timeout - (self._started - began))
+        # All of it, however long the link was busy: who gives a device that is fast enough the rest breaks a good link.
+        self._deadline = asyncio.timeout(self._timeout)
         await self._deadline.__aenter__()
 
     async def __aexit__(
@@ -325,7 +326,4 @@ class Exchange:
             self._break(f"an exchange was left unfinished: {describe(error)}")
 
     def _break(self, reason: str) -> None:
-        link = self._link
-        if self._session == link.session and link.fault is None:
-            link.fault = Failure(Kind.TRANSIENT, reason, "device")
-        link.lost(self._session, reason)
+        self._link.lost(self._session, reason, "device")

@@ -91,7 +91,8 @@ class SerialConnection(BaseConnection[SerialOptions]):
             data: the question, with its line end.
             until: what ends the answer; None takes the option `framing`.
             length: the answer's length in bytes, instead of `until`.
-            timeout: seconds for all of it, waiting for other exchanges included; None takes the option `timeout`.
+            timeout: seconds to wait for other exchanges, and as many again for this one; None takes the option
+                `timeout`.
 
         Returns:
             The answer without its line end.

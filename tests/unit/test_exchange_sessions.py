@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from connmgr import NotConnectedError
+from connmgr import ConnectionStatus, NotConnectedError
 from connmgr.link import Exchange, Link
 from connmgr.testing import run
 
@@ -31,6 +31,7 @@ def opened() -> Link:
     link = Link("press")
     link.supervise(Owner())
     link.begin_session()
+    link.set_status(ConnectionStatus.CONNECTED)
     return link
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from connmgr import NoAnswerError, NotConnectedError
+from connmgr import NoAnswerError, NotConnectedError, TransientError
 from connmgr.states import ConnectionStatus as S
 from tests.unit.scripted import Scripted, supervised, virtually
 
@@ -58,3 +58,66 @@ async def test_waiting_exchange_does_not_slip_into_the_next_session() -> None:
             await waiter
         await holder
         assert h.has(S.CONNECTED)
+
+
+@virtually
+async def test_a_busy_link_is_not_a_broken_one() -> None:
+    """Who gets the link late still has the whole of its timeout: a queue breaks no link that answers in time."""
+    c = Scripted()
+    async with supervised(c, health_check_interval=1000) as h:
+        await h.until(S.CONNECTED)
+
+        async def ask() -> None:
+            async with c.exchange(2.0):
+                await asyncio.sleep(0.45)
+
+        results = await asyncio.gather(*(ask() for _ in range(6)), return_exceptions=True)
+        assert results[:5] == [None] * 5
+        assert str(results[5]) == "cannot use press: still busy after 2 s"
+        assert h.events == ["connecting", "connected"]
+
+
+@virtually
+async def test_a_wait_has_a_deadline_also_behind_one_whose_turn_is_next() -> None:
+    """Who comes in the moment between a release and the next one's turn waits no longer than its own timeout."""
+    c = Scripted()
+    loop = asyncio.get_running_loop()
+    async with supervised(c, health_check_interval=1000) as h:
+        await h.until(S.CONNECTED)
+
+        async def first() -> None:
+            async with c.exchange(100):
+                await asyncio.sleep(1)
+            began = loop.time()
+            with pytest.raises(TransientError, match="still busy after 2 s"):
+                async with c.exchange(2):
+                    pass
+            assert loop.time() - began == pytest.approx(2)
+
+        async def second() -> None:
+            async with c.exchange(100):
+                await asyncio.sleep(30)
+
+        await asyncio.gather(first(), second())
+
+
+@virtually
+async def test_nobody_speaks_while_connect_does() -> None:
+    """While connect() is at work the link is the plugin's alone: others are refused, its own exchanges are not."""
+    c = Scripted()
+
+    async def log_in() -> bool:
+        async with c.exchange(5):
+            await asyncio.sleep(3)
+        return True
+
+    c.on_connect = log_in
+    async with supervised(c, health_check_interval=1000) as h:
+        await asyncio.sleep(1)
+        assert h.has(S.CONNECTING)
+        with pytest.raises(NotConnectedError, match="cannot use press: it is connecting"):
+            async with c.exchange(60):
+                pass
+        await h.until(S.CONNECTED)
+        async with c.exchange(1):
+            pass
