@@ -108,7 +108,7 @@ def _pauses() -> str:
     settings = SupervisionSettings()
     pauses = [base_delay(settings, n) for n in range(settings.reconnect_max_attempts - 1)]
     listed = ", ".join(f"{pause:.4g} s" for pause in pauses)
-    return f"With the defaults and without the spread: {listed}, {sum(pauses) / 60:.0f} minutes together.\n"
+    return f"With the defaults and without the spread: {listed}.\n\nThat is {sum(pauses) / 60:.0f} minutes together.\n"
 
 
 # --- configuration.md
