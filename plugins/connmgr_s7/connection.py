@@ -200,7 +200,7 @@ class S7Connection(BaseConnection[S7Options]):
             raise
         except TransientError as error:
             self.update_stats(errors=1)
-            reason = str(error).removeprefix(f"{self.connection_id}: ")
+            reason = str(error).removeprefix(f"cannot use {self.connection_id}: ")
             reason = reason if reason.startswith("cannot ") else f"cannot {what}: {reason}"
             if sent:
                 raise NoAnswerError(f"{reason}; the PLC may have executed it: read it back") from error
