@@ -65,9 +65,9 @@ def next_steps(name: str, folder: Path) -> list[str]:
     words = _words(name)
     return [
         f"Wrote {folder}/: a connection type {name}, a simulated device, and tests that pass as they are. Next:",
-        f"  1. cd {folder} && pytest",
+        f'  1. cd {folder} && pip install -e ".[dev]" && pytest',
         f"  2. make {words['package']}/connection.py speak to your device, and simulator.py answer like it",
-        f'  3. pip install -e . and use it: "type": "{name}" in connections.json; its options: connmgr plugins {name}',
+        f'  3. use it: "type": "{name}" in connections.json; its options: connmgr plugins {name}',
     ]
 
 
