@@ -52,6 +52,11 @@ class Call:
         """Whether the plugin has returned."""
         return self.outcome is not None
 
+    @property
+    def is_async(self) -> bool:
+        """Whether it runs in the event loop, and not in a thread."""
+        return self._task is not None
+
     def cancel(self) -> None:
         """Ask it to end. A plain method cannot be asked: it goes on in its thread."""
         self.cancelled = True
@@ -62,7 +67,7 @@ class Call:
 class PluginCalls:
     """Calls one connection's four methods, one at a time."""
 
-    __slots__ = ("_connection", "_current", "_is_async", "_link", "_loop", "_thread")
+    __slots__ = ("_connection", "_current", "_link", "_loop", "_thread")
 
     def __init__(self, connection: BaseConnection[Any]) -> None:
         self._connection = connection
@@ -76,6 +81,11 @@ class PluginCalls:
         """The call that was cancelled and has not returned yet, or None."""
         call = self._current
         return call if call is not None and call.cancelled and not call.done else None
+
+    @property
+    def can_be_cancelled(self) -> bool:
+        """Whether the call under way would notice."""
+        return self._current is not None and self._current.is_async
 
     def start(self, method: str, on_done: Callable[[], None]) -> Call:
         """Begin a call; `on_done` is called in the loop when it has an outcome."""

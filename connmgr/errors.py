@@ -34,7 +34,7 @@ class RetryAfter(TransientError):
 
     def __init__(self, seconds: float, message: str = "the device asked for a pause") -> None:
         super().__init__(message)
-        self.seconds = min(max(float(seconds), 0.0), 86_400.0)
+        self.seconds = min(max(0.0, float(seconds)), 86_400.0)  # 0.0 comes first, so that a NaN becomes it
 
 
 class NotConnectedError(TransientError):

@@ -66,7 +66,8 @@ def outlook(status: ConnectionStatus, last_error: str | None, next_attempt_in: f
         return f"it is connecting{reason}"
     word = "in error" if status is ConnectionStatus.ERROR else status.value
     if next_attempt_in is None:
-        return f"it is {word}{reason} and stays so until it is asked to connect or resume"
+        way_out = "resume" if status is ConnectionStatus.SUSPENDED else "connect"
+        return f"it is {word}{reason} and stays so until it is asked to {way_out}"
     return f"it is {word}{reason}; next attempt in {next_attempt_in:.0f} s"
 
 

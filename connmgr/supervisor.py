@@ -26,6 +26,8 @@ from connmgr.states import ConnectionStatus, outlook
 BY_COMMAND = "suspended by command"
 TICK = 0.001  # seconds that uvloop may wake us too early; to wait for the rest is to spin, for half the CPU of a check
 
+LAST_WORDS = 0.05  # seconds that a health check has to say why, when the link is lost meanwhile
+
 log = get_logger("connmgr.supervisor")
 
 
@@ -34,7 +36,7 @@ class Supervisor:
 
     # One object a connection, and there may be 10,000: without a __dict__ each saves 0.3 KiB.
     __slots__ = (
-        "_alarm", "_calls", "_due", "_goal", "_host", "_limiter", "_loop", "_misses", "_next_at", "_opened",
+        "_alarm", "_calls", "_due", "_goal", "_host", "_limiter", "_loop", "_misses", "_moot_at", "_next_at", "_opened",
         "_owes_disconnect", "_pauses", "_probe_at", "_probing", "_redial", "_scrub", "_ticket", "connection",
         "crashes", "link", "record", "settings", "why_suspended",
     )  # fmt: skip
@@ -69,6 +71,7 @@ class Supervisor:
         self._ticket: Ticket | None = None
         self._owes_disconnect = False
         self._opened = self._due = 0.0
+        self._moot_at = math.inf  # from when on a health check is in vain
         self._misses = 0
 
     # --- messages to the owner, all of them harmless at any time
@@ -82,9 +85,9 @@ class Supervisor:
             self._goal = Goal.DOWN
         elif command is Command.SUSPEND:
             self._goal, self._probe_at, self.why_suspended = Goal.SUSPENDED, None, BY_COMMAND
-        elif self._goal is Goal.SUSPENDED:
+        elif self._goal is Goal.SUSPENDED and self.record.status is ConnectionStatus.SUSPENDED:
             self._goal, self._probing, self._next_at = Goal.UP, True, now
-        elif command is not Command.RESUME:
+        elif command is not Command.RESUME or self._goal is Goal.SUSPENDED:  # else the suspension has yet to come
             if self._goal is Goal.DOWN:
                 self._forgive()
             self._goal = Goal.UP
@@ -116,6 +119,9 @@ class Supervisor:
 
     def link_lost(self, reason: str) -> None:  # noqa: ARG002 - the link remembers the reason as its fault
         """The plugin noticed by itself that the session is over."""
+        self._moot_at = min(self._moot_at, self._loop.time() + LAST_WORDS)
+        if self.link.checking:
+            self._loop.call_at(self._moot_at, self._alarm.ring)
         self._alarm.ring()
 
     def answered(self, round_trip: float) -> None:
@@ -228,6 +234,7 @@ class Supervisor:
         """Watch over the open link. Returns why it was lost, or None when a command ends it."""
         self._misses = 0
         self._opened = self._loop.time()
+        self._moot_at = math.inf
         self._due = self._slot(self._opened)
         while self._goal is Goal.UP and not self._redial:
             now = self._loop.time()
@@ -263,7 +270,8 @@ class Supervisor:
     async def _check(self) -> Failure | None:
         self.link.checking = True
         try:
-            outcome = await self._call("health_check", self.settings.health_check_timeout)
+            timeout = self.settings.health_check_timeout
+            outcome = await self._calls.call("health_check", timeout, self._alarm, self._is_moot)
         finally:
             self.link.checking = False
         if outcome is None:
@@ -346,6 +354,10 @@ class Supervisor:
 
     def _is_interrupted(self) -> bool:
         return self._goal is not Goal.UP or self._redial
+
+    def _is_moot(self) -> bool:
+        """Whether a health check need not be waited for: the link is lost. A plain one would only be left behind."""
+        return self._is_interrupted() or (self._loop.time() >= self._moot_at - TICK and self._calls.can_be_cancelled)
 
     # --- small decisions
 

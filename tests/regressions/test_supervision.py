@@ -2,7 +2,7 @@
 
 import asyncio
 
-from connmgr import AuthError
+from connmgr import AuthError, RetryAfter
 from connmgr.commands import Command
 from connmgr.states import ConnectionStatus as S
 from tests.unit.scripted import Scripted, Stubborn, hang, refuse, supervised, virtually
@@ -156,7 +156,7 @@ async def test_no_probe_without_auto_reconnect() -> None:
 
 @virtually
 async def test_a_zombie_that_returns_while_its_owner_queues() -> None:
-    """A call that was given up returns while its owner waits for permission to dial: disconnect comes before connect."""
+    """A call that was given up returns while its owner waits to dial: disconnect comes before connect."""
     c = Scripted()
     c.on_connect = stubborn = Stubborn()
     limits = {"dial_rate": 0.01, "dial_burst": 1}
@@ -199,3 +199,99 @@ async def test_stable_in_spite_of_rounding() -> None:
             c.on_connect = Scripted().on_connect
             await asyncio.sleep(100)
             assert c.reconnect_attempts == 0
+
+
+@virtually
+async def test_a_loss_during_a_health_check_is_seen_at_once() -> None:
+    """A link that the plugin reports as lost is not held up by a health check that would run to its deadline."""
+    c = Scripted()
+    c.on_check = hang
+    loop = asyncio.get_running_loop()
+    async with supervised(c, health_check_interval=10, health_check_timeout=5) as h:
+        while "health_check" not in c.names():
+            await asyncio.sleep(0.01)
+        c.connection_lost("unplugged")
+        began = loop.time()
+        await h.until(S.ERROR)
+        assert loop.time() - began < 0.1
+        await asyncio.sleep(1)
+        assert c.names() == ["connect", "health_check", "disconnect"]
+        assert c.last_error == "unplugged"
+
+
+@virtually
+async def test_a_health_check_that_notices_the_loss_itself_says_why() -> None:
+    """The failed check is an event of its own when it ends by itself, although the loss was reported before."""
+    c = Scripted()
+
+    async def read() -> bool:
+        await asyncio.sleep(0.2)
+        c.connection_lost("the peer closed")
+        await asyncio.sleep(0.01)
+        raise EOFError("no answer, the peer closed")
+
+    c.on_check = read
+    async with supervised(c, health_check_interval=10) as h:
+        await h.until(S.ERROR)
+        assert h.events == ["connecting", "connected", "health_check_failed", "error"]
+        assert c.last_error == "EOFError: no answer, the peer closed"
+
+
+@virtually
+async def test_suspend_taken_back_before_it_happened() -> None:
+    """Suspend and resume in one breath leave a link that is up as it is: losing it is no failed probe."""
+    c = Scripted()
+    async with supervised(c, health_check_interval=1000) as h:
+        await h.until(S.CONNECTED)
+        h.supervisor.command(Command.SUSPEND)
+        h.supervisor.command(Command.RESUME)
+        await asyncio.sleep(1)
+        assert h.events == ["connecting", "connected"]
+        c.connection_lost("unplugged")
+        await asyncio.sleep(1)
+        assert h.has(S.ERROR)
+
+
+@virtually
+async def test_reconnect_after_a_suspension_that_has_not_happened_yet() -> None:
+    """Suspend and reconnect in one breath reconnect."""
+    c = Scripted()
+    async with supervised(c, health_check_interval=1000) as h:
+        await h.until(S.CONNECTED)
+        h.supervisor.command(Command.SUSPEND)
+        h.supervisor.command(Command.RECONNECT)
+        await asyncio.sleep(1)
+        assert h.events == ["connecting", "connected", "disconnected", "connecting", "connected"]
+
+
+@virtually
+async def test_the_outlook_names_the_command_that_helps() -> None:
+    """Suspended asks for resume, anything else that stays down for connect: each of them does what it says."""
+    c = Scripted()
+    c.on_connect = refuse
+    async with supervised(c, auto_reconnect=False) as h:
+        await h.until(S.ERROR)
+        assert h.supervisor.outlook().endswith("stays so until it is asked to connect")
+        h.supervisor.command(Command.CONNECT)
+        await asyncio.sleep(1)
+        assert len(c.times("connect")) == 2
+        h.supervisor.command(Command.SUSPEND)
+        await asyncio.sleep(1)
+        assert h.supervisor.outlook().endswith("stays so until it is asked to resume")
+        h.supervisor.command(Command.RESUME)
+        await asyncio.sleep(1)
+        assert len(c.times("connect")) == 3
+
+
+@virtually
+async def test_a_pause_that_is_not_a_number() -> None:
+    """RetryAfter(nan) is no pause: the status stays JSON."""
+    c = Scripted()
+
+    async def ask_for_nonsense() -> bool:
+        raise RetryAfter(float("nan"))
+
+    c.on_connect = ask_for_nonsense
+    async with supervised(c, reconnect_max_attempts=2):
+        await asyncio.sleep(1)
+        assert c.times("connect") == [0.0, 0.0]
