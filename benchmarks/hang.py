@@ -86,7 +86,7 @@ class Stubborn(BaseConnection):
 
 async def measure(quick: bool) -> list[Row]:
     """Every way to hang."""
-    seconds = 1.0 if quick else 2.0
+    seconds = 0.4 if quick else 2.0
     types = {"timed": Timed, "sleeper": Sleeper, "stubborn": Stubborn}
     async with Child("benchmarks.server", 0, "127.0.0.1") as server, Child("benchmarks.bad_peers") as bad:
         check = {"send": "PING\n", "expect": "PONG"}

@@ -27,7 +27,7 @@ SETTINGS: dict[str, object] = {
 
 async def measure(quick: bool) -> list[Row]:
     """Kill, wait, restart, and count."""
-    number, away = (1000, 3.0) if quick else (10_000, 10.0)
+    number, away = (1000, 2.0) if quick else (10_000, 10.0)
     async with Child("benchmarks.server", 0, *HOSTS) as server:
         port = (await server.told())["port"]
         with connections_json(number, port, SETTINGS) as path:

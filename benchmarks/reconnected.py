@@ -20,7 +20,7 @@ from connmgr import ConnectionManager, ConnectionStatus
 from connmgr.garbage import collect_seldom
 
 SIDE_BY_SIDE = 4
-STEPS = 20
+STEPS, FEW = 20, 5  # how often is counted; with fewer than a thousand
 SETTINGS = {
     "dial_rate": 100_000.0,
     "dial_burst": 1000,
@@ -80,10 +80,10 @@ async def main(kind: str, number: int, seconds: float) -> None:
 
 async def reconnect(manager: ConnectionManager, churn: Churn, number: int, seconds: float) -> dict[str, object]:
     """In steps, between which all is at rest and is counted."""
-    began = time.monotonic()
+    began, steps = time.monotonic(), STEPS if number >= 1000 else FEW
     found: list[tuple[int, dict[str, int]]] = []
-    for step in range(1, STEPS + 1):
-        goal = number * step // STEPS
+    for step in range(1, steps + 1):
+        goal = number * step // steps
         churn.start(goal)
         while churn.done < goal and time.monotonic() < began + seconds:
             await asyncio.sleep(0.01)

@@ -19,7 +19,7 @@ async def measure(quick: bool) -> list[Row]:
     rows = []
     for kind in PLUGINS:
         say(f"{kind}: reconnecting")
-        number, seconds = (400, 8) if quick else (NUMBER, SECONDS[kind])
+        number, seconds = (200, 5) if quick else (NUMBER, SECONDS[kind])
         async with Child("benchmarks.reconnected", kind, number, seconds) as child:
             rows.append(row(kind, await child.told(), judged=not quick))
     return rows

@@ -18,7 +18,7 @@ async def measure(quick: bool) -> list[Row]:
     """CPU, memory and lateness, with both loops."""
     rows: list[Row] = []
     for loop in ("uvloop", "asyncio"):
-        rows += await side_by_side(loop, 1000 if quick else 10_000, 2.0 if quick else 10.0, 6.0 if quick else 50.0)
+        rows += await side_by_side(loop, 1000 if quick else 10_000, 1.0 if quick else 10.0, 4.0 if quick else 50.0)
     return rows
 
 
