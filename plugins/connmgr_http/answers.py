@@ -1,6 +1,7 @@
 """What an answer means."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,14 @@ from connmgr import AuthError, RefusedError, RetryAfter, TransientError
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
+
+CHARSETS = re.compile(
+    r"(?:us-?)?ascii|utf-?(?:8|8-sig|16|16le|16be|16-le|16-be)|latin-?1|iso-?8859-?[0-9]{1,2}|(?:windows-|cp)[0-9]{3,4}"
+    r"|koi8-[ru]|gbk|gb2312|gb18030|big5|shift[_-]jis|euc-(?:jp|kr)|iso-2022-jp",
+    re.ASCII | re.IGNORECASE,
+)
+"""What a device may name: others of Python's codecs take half a minute for a megabyte, and Python keeps every name that
+it does not know."""
 
 SHORTEST_PAUSE = 1.0  # seconds: "Retry-After: 0" must not make us hammer
 
@@ -100,11 +109,22 @@ def parsed(what: str, body: bytes) -> Any:  # noqa: ANN401 - JSON is what the de
         RefusedError: it is no JSON.
     """
     try:
-        return json.loads(body) if body.strip() else None
+        return json.loads(body, parse_constant=_no_number, parse_float=_finite) if body.strip() else None
     except (ValueError, RecursionError):
         raise RefusedError(
             f"cannot {what}: the answer is no JSON ({len(body)} bytes); get_text() takes any text"
         ) from None
+
+
+def _no_number(literal: str) -> float:
+    raise ValueError(literal)  # NaN and Infinity are none in JSON, and poison every calculation that they get into
+
+
+def _finite(literal: str) -> float:
+    number = float(literal)
+    if not math.isfinite(number):
+        raise ValueError(literal)
+    return number
 
 
 def text(what: str, body: bytes, charset: str) -> str:
@@ -114,9 +134,11 @@ def text(what: str, body: bytes, charset: str) -> str:
         RefusedError: it is none in the character set that the device names.
     """
     try:
-        return body.decode(charset)
+        if CHARSETS.fullmatch(charset):
+            return body.decode(charset)
     except (LookupError, UnicodeError):
-        raise RefusedError(f"cannot {what}: the answer is no text in the character set it names") from None
+        pass
+    raise RefusedError(f"cannot {what}: the answer is no text in the character set it names")
 
 
 def retry_after(value: str) -> float | None:

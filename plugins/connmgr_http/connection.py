@@ -54,6 +54,8 @@ class HttpConnection(BaseConnection[HttpOptions]):
         """Open a session and ask `health_path`; 401 and 403 suspend the connection."""
         import aiohttp
 
+        from connmgr_http.sockets import Connector
+
         options, base = self.options, self.options.base_url
         headers = {"Accept-Encoding": "identity"}
         if options.api_key is not None:
@@ -61,7 +63,7 @@ class HttpConnection(BaseConnection[HttpOptions]):
         tls = await asyncio.to_thread(self._tls) if base.startswith("https:") else False
         self._slots = asyncio.Semaphore(options.max_connections)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=options.max_connections + 1, ssl=tls),
+            connector=Connector(limit=options.max_connections + 1, ssl=tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None),  # ours counts, see _fetch

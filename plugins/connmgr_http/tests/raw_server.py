@@ -43,6 +43,15 @@ class RawServer:
         scheme = "https" if self._tls else "http"
         return {"base_url": f"{scheme}://127.0.0.1:{self.port}", "timeout": 1.0, **more}
 
+    def push(self, data: bytes) -> None:
+        """Send to everybody, asked or not."""
+        for writer in self._writers:
+            writer.write(data)
+
+    def is_cut_off(self) -> bool:
+        """Whether somebody who was connected is not any more."""
+        return any(writer.transport.is_closing() for writer in self._writers)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
         try:
