@@ -13,6 +13,7 @@ from connmgr.registry import Registry
 from connmgr.secrets import redactor
 
 DEADLINE = 10.0  # seconds for one constructor, which is to open nothing
+SECOND_CHANCE = 0.1  # of that for one of a type of which another did not end: 100 of them must not hold up a start
 
 
 class UnavailableConnection(BaseConnection):
@@ -45,20 +46,23 @@ def construct(
     """One object for each configuration, by id. Blocks: call it in a thread.
 
     What cannot be constructed within `DEADLINE` is stood in for by an `UnavailableConnection`, and costs the others
-    nothing but that time.
+    nothing but that time; the next ones of its type have `SECOND_CHANCE` of it.
     """
     made: dict[str, BaseConnection[Any]] = {}
     thread: CallThread | None = None
+    slow = set[str]()
     for config in configs:
         if thread is None:
             thread = CallThread("connmgr.construct")
+        deadline = DEADLINE * SECOND_CHANCE if config.type in slow else DEADLINE
         future = thread.submit(_construct, config, registry, app_context)
         try:
-            made[config.id] = future.result(DEADLINE)
+            made[config.id] = future.result(deadline)
         except FutureTimeoutError:
-            reason = f"cannot construct {config.type}: its constructor did not end within {DEADLINE:g} s"
+            reason = f"cannot construct {config.type}: its constructor did not end within {deadline:g} s"
             made[config.id] = UnavailableConnection(config.id, config.config, app_context, reason)
             thread.shutdown(wait=False)
+            slow.add(config.type)
             thread = None  # that one is stuck; the next gets another
     if thread is not None:
         thread.shutdown(wait=True)

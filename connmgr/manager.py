@@ -35,13 +35,14 @@ class NoSuchConnectionError(ConnmgrError):
 class _Entry:
     """One configured connection with its owner; a disabled one has no owner."""
 
-    __slots__ = ("config", "connection", "supervisor", "task")
+    __slots__ = ("config", "connection", "is_leaving", "supervisor", "task")
 
     def __init__(self, config: ConnectionConfig, connection: BaseConnection[Any]) -> None:
         self.config = config
         self.connection = connection
         self.supervisor: Supervisor | None = None
         self.task: asyncio.Task[None] | None = None
+        self.is_leaving = False  # its owner has been told to end
 
 
 def _status_of(connection: BaseConnection[Any]) -> dict[str, Any]:
@@ -310,7 +311,8 @@ class ConnectionManager:
 
     def dead_owners(self) -> list[str]:
         """Ids of connections whose owner has ended though nobody asked it to: a bug. Empty when all is well."""
-        return [name for name, entry in self._entries.items() if entry.task is not None and entry.task.done()]
+        entries = self._entries.items()
+        return [name for name, entry in entries if entry.task and entry.task.done() and not entry.is_leaving]
 
     def explain(self, connection_id: str, most: int = 20) -> dict[str, Any]:
         """One connection with its newest events and, in one sentence, what happens next."""
@@ -343,6 +345,7 @@ class ConnectionManager:
             entry = self._entries.get(connection_id)
             if entry is not None and entry.supervisor is not None and entry.task is not None:
                 entry.supervisor.stop()
+                entry.is_leaving = True
                 stopping[entry.task] = entry
         if not stopping:
             return []

@@ -46,9 +46,9 @@ class Sleeper(Good):
         super().__init__(*args)
 
 
-def configured(name: str) -> ConnectionConfig:
+def configured(name: str, connection_id: str = "") -> ConnectionConfig:
     return ConnectionConfig(
-        id=name,
+        id=connection_id or name,
         type=name,
         name=name,
         enabled=True,
