@@ -275,6 +275,8 @@ class Supervisor:
         finally:
             self.link.checking = False
         if outcome is None:
+            # What cut it off may be taken back at once, but the check may still be answered: no more of this session.
+            self._redial = self._redial or self.link.fault is None
             return None
         self.record.quality.checked(failed=outcome.failure is not None)
         if outcome.failure is None:

@@ -295,3 +295,24 @@ async def test_a_pause_that_is_not_a_number() -> None:
     async with supervised(c, reconnect_max_attempts=2):
         await asyncio.sleep(1)
         assert c.times("connect") == [0.0, 0.0]
+
+
+@virtually
+async def test_a_check_that_a_command_cut_off_and_another_took_back() -> None:
+    """Suspend during a check that ignores its cancellation, then resume at once: that session is not used again."""
+    c = Scripted()
+    async with supervised(c, health_check_interval=10) as h:
+        await h.until(S.CONNECTED)
+        c.on_check = stubborn = Stubborn()
+        while c.running == 0:
+            await asyncio.sleep(0.1)
+        h.supervisor.command(Command.SUSPEND)
+        await asyncio.sleep(0.1)
+        h.supervisor.command(Command.RESUME)
+        await asyncio.sleep(20)
+        assert h.status is S.ERROR
+        assert "health_check() was given up" in (c.last_error or "")
+        stubborn.let_go.set()
+        c.on_check = Scripted().on_check
+        await h.until(S.CONNECTED)
+        assert c.names()[:4] == ["connect", "health_check", "disconnect", "connect"]
