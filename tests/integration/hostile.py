@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,10 @@ class Honest(BaseConnection):
         return True
 
 
+def recurse() -> None:
+    recurse()
+
+
 def leak() -> None:
     KEPT.append(asyncio.ensure_future(asyncio.sleep(1e9)))
     KEPT.append(os.open("/dev/null", os.O_RDONLY))
@@ -60,6 +65,11 @@ def cancel_all() -> None:
     task.cancel()
 
 
+def wander() -> None:
+    os.chdir("/")
+    os.umask(0)
+
+
 def spin(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -69,7 +79,7 @@ def spin(seconds: float) -> None:
 DEEDS: dict[str, Callable[[], Any]] = {
     "sys.exit": lambda: sys.exit(0),
     "cancel current task": cancel_all,
-    "recursion": lambda: DEEDS["recursion"](),
+    "recursion": recurse,
     "memory": lambda: bytearray(10**15),
     "leak": leak,
     "close loop": lambda: asyncio.get_running_loop().close(),
@@ -77,9 +87,9 @@ DEEDS: dict[str, Callable[[], Any]] = {
     "asyncio.run": lambda: asyncio.run(asyncio.sleep(0)),
     "slow_callback_duration": lambda: setattr(asyncio.get_running_loop(), "slow_callback_duration", 0),
     "ignore SIGTERM": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
-    "chdir, umask, setsid": lambda: (os.chdir("/"), os.umask(0)),
+    "chdir, umask": wander,
     "logging.disable": lambda: logging.disable(logging.CRITICAL),
-    "close stdout": lambda: sys.stdout.close(),
+    "close stdout": sys.stdout.close,
     "gc.disable": gc.disable,
     "setrecursionlimit": lambda: sys.setrecursionlimit(10**9),
     "shout": shout,
@@ -135,7 +145,7 @@ async def main(deed: str, plain: bool) -> dict[str, Any]:
         loop.call_later(1.5, done.set_result, None)
         await done
         asked = Honest.asked
-        gaps = [later - at for at, later in zip(asked, asked[1:], strict=False)]
+        gaps = [later - at for at, later in pairwise(asked)]
         found = manager.snapshot()["connections"]
     return {name: [found[name]["status"], found[name]["last_error"]] for name in names} | {
         "checks": len(asked), "gap": max(gaps, default=99.0), "stuck": found["hostile"]["stuck"],

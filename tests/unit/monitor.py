@@ -4,9 +4,9 @@ It keeps its own small model of each connection (statuses, attempts, pauses), fe
 the commands, and shares no code with the supervisor. The numbers:
 
 1 one call at a time · 2 one disconnect for each connect · 3 no call after disconnect or removal · 4 deadlines ·
-5 late and old reports discarded · 6 is_connected() not asked · 8 nothing escapes · 10 backoff · 11 only stable links are
-forgiven · 12 dial limits · 16 who rests does not dial · 17 suspension exactly when due · 18 one probe · 21, 23 health
-checks · 22 their threshold · 24 events chain · 28 something is always planned
+5 late and old reports discarded · 6 is_connected() not asked · 8 nothing escapes · 10 backoff ·
+11 only stable links are forgiven · 12 dial limits · 16 who rests does not dial · 17 suspension exactly when due ·
+18 one probe · 21, 23 health checks · 22 their threshold · 24 events chain · 28 something is always planned
 
 7 (process isolation) needs a plugin host of its own; 26's snapshot is the API's.
 """
@@ -19,111 +19,10 @@ from connmgr.errors import Kind, judge
 from connmgr.events import Event
 from connmgr.settings import GlobalSettings, SupervisionSettings
 from connmgr.supervisor import Supervisor
+from tests.unit.supervision_model import EPSILON, GRACE, WAYS, Level, Model, Played, Track
 
 if TYPE_CHECKING:
     from tests.unit.world import Probe, World
-
-EPSILON = 1e-6
-GRACE = 0.5  # seconds a cancelled call gets
-
-WAYS = {
-    ("disconnected", "connecting"): "connecting",
-    ("disconnected", "suspended"): "suspended",
-    ("connecting", "connected"): "connected",
-    ("connecting", "error"): "error",
-    ("connecting", "disconnected"): "disconnected",
-    ("connecting", "suspended"): "suspended",
-    ("connected", "error"): "error",
-    ("connected", "disconnected"): "disconnected",
-    ("connected", "suspended"): "suspended",
-    ("error", "connecting"): "connecting",
-    ("error", "disconnected"): "disconnected",
-    ("error", "suspended"): "suspended",
-    ("suspended", "connecting"): "resumed",
-    ("suspended", "disconnected"): "disconnected",
-}
-
-
-@dataclass(slots=True)
-class Played:
-    """One call of a plugin's method as it really happened."""
-
-    method: str
-    started: float
-    timeout: float
-    ended: float | None = None
-    interrupted: float | None = None
-    result: Any = None
-    error: BaseException | None = None
-
-    @property
-    def good(self) -> bool:
-        """Whether it answered True before its deadline."""
-        return self.result is True and self.ended is not None and self.ended - self.started <= self.timeout + EPSILON
-
-    @property
-    def cut_off(self) -> bool:
-        """Whether its deadline came first."""
-        return self.ended is None or self.ended - self.started >= self.timeout - EPSILON
-
-
-@dataclass(slots=True)
-class Track:
-    """What one connection object owes and does."""
-
-    debt: bool = False
-    running: Played | None = None
-    last: Played | None = None
-    check_at: float | None = None  # the last health check that was on the grid, unless something moved it since
-    disturbed: bool = True  # the next check may be off the grid
-
-
-@dataclass(slots=True)
-class Model:
-    """What one connection id should be doing."""
-
-    settings: SupervisionSettings
-    status: str = "disconnected"
-    goal: str = "up"
-    attempts: int = 0
-    pauses: int = 0
-    probing: bool = False
-    up_at: float = 0.0
-    alive_at: float = 0.0
-    misses: int = 0
-    must_fail: bool = False
-    fault: bool = False
-    ended: bool = False  # the session, by a command
-    must_suspend: bool = False
-    by_command: bool = False
-    since: float = 0.0
-    asked: bool = False  # since the last transition
-    pause: tuple[float, float] | None = None
-    connecting_until: float = 0.0
-
-    def touch(self, now: float) -> None:
-        """A link that has been up for stable_after is forgiven."""
-        if self.status == "connected" and not self.ended and now >= self.up_at + self.settings.stable_after - EPSILON:
-            self.forgive()
-
-    def forgive(self) -> None:
-        self.attempts = self.pauses = 0
-        self.probing = False
-
-
-@dataclass(slots=True)
-class Level:
-    """A bucket that leaks: never more than `burst` above the rate."""
-
-    rate: float
-    burst: int
-    level: float = 0.0
-    at: float = 0.0
-
-    def add(self, now: float) -> bool:
-        self.level = max(0.0, self.level - (now - self.at) * self.rate) + 1
-        self.at = now
-        return self.level <= self.burst + 1e-4
 
 
 @dataclass(repr=False)
@@ -194,9 +93,9 @@ class Monitor:
             model.goal = "down"
         elif command is Command.SUSPEND:
             model.goal, model.by_command = "suspended", True
-        elif model.goal == "suspended":
+        elif model.goal == "suspended" and model.status == "suspended":
             model.goal, model.probing, model.asked, model.by_command = "up", True, True, False
-        elif command is not Command.RESUME:
+        elif command is not Command.RESUME or model.goal == "suspended":  # a suspension that has not come is taken back
             if model.goal == "down":
                 model.forgive()
             model.goal, model.asked = "up", True
@@ -312,10 +211,14 @@ class Monitor:
         if event.old == "connected":
             reason = judge(last.error) if bad_call and last is not None and last.error is not None else None
             counted = bad_call and last is not None and last.method == "health_check"
-            enough = counted and last is not None and (
-                model.misses >= settings.health_check_failures
-                or last.cut_off
-                or (reason is not None and reason.kind is Kind.PERMANENT)
+            enough = (
+                counted
+                and last is not None
+                and (
+                    model.misses >= settings.health_check_failures
+                    or last.cut_off
+                    or (reason is not None and reason.kind is Kind.PERMANENT)
+                )
             )
             self.require(enough or model.fault, 22, f"{name} counts as lost without a reason: {model} {last}")
             failed_call = enough and not model.fault
@@ -336,15 +239,18 @@ class Monitor:
         """What has to follow a failure."""
         settings = model.settings
         model.must_suspend = kind is Kind.PERMANENT or (
-            settings.auto_reconnect
-            and (model.probing or 0 < settings.reconnect_max_attempts <= model.attempts)
+            settings.auto_reconnect and (model.probing or 0 < settings.reconnect_max_attempts <= model.attempts)
         )
         if not settings.auto_reconnect:
             model.pause = None
         elif retry_after is not None:
             model.pause = (retry_after, retry_after)
         else:
-            delay, cap, jitter = settings.reconnect_delay_initial, settings.reconnect_delay_max, settings.reconnect_jitter
+            delay, cap, jitter = (
+                settings.reconnect_delay_initial,
+                settings.reconnect_delay_max,
+                settings.reconnect_jitter,
+            )
             for _ in range(model.pauses):
                 delay = min(delay * settings.reconnect_delay_multiplier, cap)
             model.pauses += 1
@@ -352,7 +258,9 @@ class Monitor:
 
     def _to_suspended(self, name: str, model: Model, track: Track, event: Event) -> None:
         if model.goal != "suspended":
-            self.require(event.old == "error" and model.must_suspend, 17, f"{name} is suspended without a reason: {model}")
+            self.require(
+                event.old == "error" and model.must_suspend, 17, f"{name} is suspended without a reason: {model}"
+            )
             model.goal, model.by_command = "suspended", False
         model.probing = False
 
@@ -391,12 +299,12 @@ class Monitor:
             self.require(not model.must_fail, 22, f"{name} survives {model.misses} failed checks")
             model.touch(now - 1e-3)
             if model.attempts == 0 and now > model.up_at + settings.stable_after + 1e-3:
-                self.require(owner.link.attempts == 0, 11, f"{name} is stable and still has {owner.link.attempts} attempts")
+                self.require(
+                    owner.link.attempts == 0, 11, f"{name} is stable and still has {owner.link.attempts} attempts"
+                )
         elif model.status == "error" and model.goal == "up" and settings.auto_reconnect and now > model.since:
             just_ended = track.last is not None and track.last.ended == now  # its owner has not looked yet
-            closing = just_ended or (
-                running is not None and now <= running.started + running.timeout + GRACE + EPSILON
-            )
+            closing = just_ended or (running is not None and now <= running.started + running.timeout + GRACE + EPSILON)
             self.require(planned is not None or closing or track.debt, 28, f"{name}: nothing is planned")
             limit = max(model.pause[1] if model.pause else 0.0, settings.reconnect_delay_max)
             self.require(planned is None or planned <= limit + EPSILON, 10, f"{name}: the pause is {planned} s")

@@ -29,7 +29,9 @@ def test_the_schedule_of_the_seed() -> None:
     jitter=st.floats(0, 0.99),
     seed=st.integers(0, 2**32),
 )
-def test_every_pause_is_within_its_bounds(initial: float, multiplier: float, cap: float, jitter: float, seed: int) -> None:
+def test_every_pause_is_within_its_bounds(
+    initial: float, multiplier: float, cap: float, jitter: float, seed: int
+) -> None:
     """Pause n is initial · multiplierⁿ up to the cap, ± jitter, and never above the cap, whatever the settings."""
     cap = max(initial, cap)
     chosen = SupervisionSettings(

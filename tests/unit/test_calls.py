@@ -74,8 +74,8 @@ def deep() -> Any:
         (lambda: None, "() returned None where True or False was promised"),
         (lambda: 1, "() returned an object of type int where True or False was promised"),
         (lambda: "yes", "an object of type str"),
-        (lambda: Undecided(), "an object of type Undecided"),
-        (lambda: _nothing(), "an object of type coroutine"),
+        (Undecided, "an object of type Undecided"),
+        (_nothing, "an object of type coroutine"),
         (lambda: threading, "an object of type module"),
     ],
 )
@@ -169,7 +169,7 @@ async def test_a_zombie() -> None:
         calls.start("disconnect", alarm.ring)
     stubborn.let_go.set()
     await asyncio.sleep(0.01)
-    assert calls.stuck is None
+    assert not calls.stuck
     assert outcome.failure.layer == "deadline"
 
 
@@ -211,7 +211,7 @@ def test_a_blocking_method(release: threading.Event) -> None:
         assert outcome.failure is not None
         assert calls.stuck is not None
         release.set()
-        while calls.stuck is not None:
+        while calls.stuck:
             await asyncio.sleep(0.01)
         calls.release()
 

@@ -32,7 +32,11 @@ class Queue:
 
 
 def within(times: list[float], rate: float, burst: int) -> bool:
-    return all(j - i + 1 <= burst + rate * (times[j] - times[i]) + 1e-3 for i in range(len(times)) for j in range(i, len(times)))
+    return all(
+        j - i + 1 <= burst + rate * (times[j] - times[i]) + 1e-3
+        for i in range(len(times))
+        for j in range(i, len(times))
+    )
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -162,7 +162,7 @@ class Awaited:
         self.heard.append(connection.connection_id)
 
 
-@pytest.mark.parametrize("wrap", [lambda made: made, lambda made: lambda connection: made(connection)])
+@pytest.mark.parametrize("wrap", [lambda made: made, lambda made: lambda one: made(one)])  # noqa: PLW0108 - authors do
 def test_a_callback_that_is_async_in_disguise(wrap: Callable[[Any], Any]) -> None:
     """An object with an async __call__, or a lambda around one, is awaited like an async function."""
 

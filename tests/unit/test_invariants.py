@@ -31,7 +31,8 @@ PROFILES = [
             "reconnect_jitter": 0, "reconnect_max_attempts": 3, "stable_after": 5, "suspended_probe_interval": 20,
         },
         {
-            "health_check_interval": 5, "health_check_failures": 3, "reconnect_delay_initial": 1, "reconnect_jitter": 0.5,
+            "health_check_interval": 1, "health_check_failures": 3,
+            "reconnect_delay_initial": 1, "reconnect_jitter": 0.5,
             "reconnect_delay_multiplier": 1, "reconnect_delay_max": 1, "reconnect_max_attempts": 0,
         },
         {"auto_reconnect": False, "health_check_interval": 10},
@@ -66,8 +67,8 @@ class Supervision(RuleBasedStateMachine):
         super().__init__()
         self.world = World()
         self.world.limits = LIMITS[0]
-        for name in NAMES[:2]:
-            self.world.want(name, PROFILES[1])
+        for name, profile in zip(NAMES, PROFILES[1:3], strict=False):
+            self.world.want(name, profile)
         self.world.run(self.world.apply())
         self.heard: list[tuple[list[str], int, str]] = []
 
@@ -78,8 +79,14 @@ class Supervision(RuleBasedStateMachine):
 
     # --- configuration
 
-    @rule(name=names, profile=profiles, host=st.sampled_from(["h1", "h2"]), enabled=st.sampled_from([True, True, False]),
-          n=st.sampled_from([0, 0, 1]), wait=st.booleans())
+    @rule(
+        name=names,
+        profile=profiles,
+        host=st.sampled_from(["h1", "h2"]),
+        enabled=st.sampled_from([True, True, False]),
+        n=st.sampled_from([0, 0, 1]),
+        wait=st.booleans(),
+    )
     def configure(self, name: str, profile: int, host: str, enabled: bool, n: int, wait: bool) -> None:
         self.world.want(name, PROFILES[profile], host=host, enabled=enabled, n=n)
         self.reload(wait)
@@ -104,9 +111,9 @@ class Supervision(RuleBasedStateMachine):
 
     def reload(self, wait: bool) -> None:
         if wait:
-            self.world.run(self.world.apply())  # type: ignore[arg-type]
+            self.world.run(self.world.apply())
         else:
-            self.world.start(self.world.apply())  # type: ignore[arg-type]
+            self.world.start(self.world.apply())
 
     # --- people
 
@@ -160,6 +167,14 @@ class Supervision(RuleBasedStateMachine):
                 self.world.command(name, Command.RECONNECT)
             self.pass_time(seconds)
 
+    @rule(name=names, answers=st.lists(st.booleans(), min_size=3, max_size=8), seconds=moments)
+    def waver(self, name: str, answers: list[bool], seconds: float) -> None:
+        """Health checks fail now and then."""
+        device = self.world.devices.get(name)
+        if device is not None:
+            device.then["health_check"] = [ALL["yes" if good else "False"] for good in answers]
+            self.pass_time(seconds)
+
     @rule(name=names, connect=any_way, check=any_way, seconds=moments)
     def change_for_good(self, name: str, connect: str, check: str, seconds: float) -> None:
         self.behave(name, connect, check, "yes")
@@ -204,8 +219,11 @@ class Supervision(RuleBasedStateMachine):
             else:
                 self.world.report_loss(name, session=-1, in_thread=False, reason="the switch is off")
 
-    @rule(name=names, seconds=st.sampled_from([0.0, 0.2, 2.0]),
-          error=st.sampled_from([None, None, RefusedError("no"), ValueError("half an answer")]))
+    @rule(
+        name=names,
+        seconds=st.sampled_from([0.0, 0.2, 2.0]),
+        error=st.sampled_from([None, None, RefusedError("no"), ValueError("half an answer")]),
+    )
     def exchange(self, name: str, seconds: float, error: BaseException | None) -> None:
         if (found := self.pick(name)) is not None:
             self.world.start(self.world.exchange(self.world.probe(found), seconds, 1.0, error))

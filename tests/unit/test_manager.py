@@ -80,7 +80,11 @@ async def test_reload_by_diff() -> None:
     async with running(entry("a"), entry("b"), entry("c"), entry("d")) as manager:
         a, b, c, d = MADE
         config = wanted(
-            entry("e"), entry("a"), entry("b", n=1), entry("d", label="Dora", health_check_interval=7), entry("f", enabled=False)
+            entry("e"),
+            entry("a"),
+            entry("b", n=1),
+            entry("d", label="Dora", health_check_interval=7),
+            entry("f", enabled=False),
         )
         changes = manager.changes(config)
         assert await manager.apply(config) == changes
@@ -146,7 +150,7 @@ async def test_a_command_that_takes_long() -> None:
 
 @virtually
 async def test_a_plugin_that_spoils_its_status() -> None:
-    """Whatever a plugin assigns to stats, status or last_error, the others' status is told, and its own as far as can be."""
+    """Whatever a plugin assigns to stats, status or last_error: all are told of, it as far as can be."""
     async with running(entry("a"), entry("b"), entry("c"), entry("d"), entry("off", enabled=False)) as manager:
         MADE[0].stats = None  # type: ignore[assignment]
         del MADE[1].stats["errors"]  # type: ignore[misc]

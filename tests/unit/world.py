@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,8 @@ from connmgr.manager import ConnectionManager
 from connmgr.settings import GlobalSettings, SupervisionSettings
 from connmgr.testing import VirtualTimeLoop
 from tests.unit.behaviours import GOOD, Behaviour
-from tests.unit.monitor import Monitor, Played, Track
+from tests.unit.monitor import Monitor
+from tests.unit.supervision_model import Track
 
 T = TypeVar("T")
 YES = GOOD["yes"]
@@ -187,7 +188,9 @@ class World:
 
     # --- configuration
 
-    def want(self, name: str, settings: SupervisionSettings, *, host: str = "h", enabled: bool = True, n: int = 0) -> None:
+    def want(
+        self, name: str, settings: SupervisionSettings, *, host: str = "h", enabled: bool = True, n: int = 0
+    ) -> None:
         """Put a connection into the configuration to come; another `n` makes it another one."""
         self.wanted[name] = ConnectionConfig(
             id=name,
@@ -200,7 +203,7 @@ class World:
             fingerprint=f"{host}{n}",
         )
 
-    def apply(self) -> Awaitable[Diff]:
+    def apply(self) -> Coroutine[Any, Any, Diff]:
         """Go by the wanted configuration."""
         return self.manager.apply(Config(path=Path("x"), settings=self.limits, connections=dict(self.wanted)))
 
@@ -208,7 +211,9 @@ class World:
 
     def owned(self) -> list[str]:
         """Connections that have an owner at work."""
-        return [name for name, entry in self.manager._entries.items() if entry.task is not None and not entry.task.done()]
+        return [
+            name for name, entry in self.manager._entries.items() if entry.task is not None and not entry.task.done()
+        ]
 
     def probe(self, name: str) -> Probe:
         found = self.manager._entries[name].connection
