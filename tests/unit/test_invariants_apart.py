@@ -51,7 +51,7 @@ def history(seed: int, names: str, settings: SupervisionSettings, limits: Global
         for name in names:
             rng = dice[name]
             if rng.random() < 0.3:
-                behave(world, name, rng.choice(sorted(GOOD) * 4 + sorted(BAD | HANGING)))
+                behave(world, name, rng.choice(sorted(GOOD) * 4 + sorted({**BAD, **HANGING})))
             if rng.random() < 0.1:
                 world.command(name, rng.choice(list(Command)))
             if rng.random() < 0.1:
