@@ -47,8 +47,10 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - each name has its own type, given above
-    # Lazy, so that a simulator does not pay for the kit.
-    if name not in _HOMES:
-        raise AttributeError(f"module 'connmgr.testing' has no attribute {name!r}")
-    return getattr(import_module(f"connmgr.testing.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # else a misspelt name would pass for Any
+
+    def __getattr__(name: str) -> Any:  # noqa: ANN401 - each name has its own type, given above
+        # Lazy, so that a simulator does not pay for the kit.
+        if name not in _HOMES:
+            raise AttributeError(f"module 'connmgr.testing' has no attribute {name!r}")
+        return getattr(import_module(f"connmgr.testing.{_HOMES[name]}"), name)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from connmgr.connection import BaseConnection
 from connmgr.testing import rules_calls, rules_lines, rules_options
 from connmgr.testing.driver import ContractViolation, Exercise, LeftOut
 from connmgr.testing.rig import Rig, Subject, rig
@@ -49,7 +50,7 @@ class Verdict:
 
 
 def contract_tests(
-    connection_class: type[Any],
+    connection_class: type[BaseConnection[Any]],
     simulator_class: Callable[..., Simulator],
     *,
     config: Mapping[str, Any] | None = None,
@@ -78,7 +79,7 @@ def contract_tests(
 
 
 async def check_contract(
-    connection_class: type[Any],
+    connection_class: type[BaseConnection[Any]],
     simulator_class: Callable[..., Simulator],
     *,
     config: Mapping[str, Any] | None = None,
