@@ -4,11 +4,14 @@ import http.client
 import json
 import os
 import socket
+import stat
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
+
+from connmgr.cli.words import plain
 
 EXIT_REFUSED, EXIT_NO_INPUT, EXIT_UNAVAILABLE, EXIT_CANNOT_CREATE, EXIT_CONFIG = 1, 66, 69, 73, 78  # sysexits.h
 TIMEOUT = 40.0  # seconds; a long poll is held for up to 30
@@ -31,15 +34,33 @@ def default_socket() -> Path:
     return Path(f"/tmp/connmgr-{os.getuid()}/connmgr.sock")  # noqa: S108 - per user, and its folder is made private
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether a folder, unless it is missing, is one and was made by us: in /tmp anybody can be first."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return True
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & stat.S_IWOTH
+
+
 def find_socket(given: Path | None) -> Path:
-    """The socket to talk to: the given one, else the default, else that of the system's service if it is there."""
+    """The socket to talk to: the given one, else the default, else that of the system's service if it is there.
+
+    Raises:
+        NoDaemon: the default one may be somebody else's, who would see what we ask and make the answers up.
+    """
     if given is None and (named := os.environ.get("CONNMGR_SOCKET")):
         given = Path(named)
     if given is not None:
         return given
     system = Path("/run/connmgr/connmgr.sock")
     default = default_socket()
-    return system if not default.exists() and system.exists() else default
+    is_trusted = default.parent.parent != Path("/tmp") or is_ours(default.parent)  # noqa: S108 - that is why
+    if not (is_trusted and default.exists()) and system.exists():
+        return system
+    if not is_trusted:
+        raise NoDaemon(f"cannot talk to the daemon on {default}: somebody else made its folder; name the --socket")
+    return default
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -126,7 +147,7 @@ def path_of(connection_id: str) -> str:
 
 def fail(message: str, code: int) -> typer.Exit:
     """Say on standard error what went wrong; raise the result to exit."""
-    typer.secho(message, fg=typer.colors.RED, err=True)
+    typer.secho("\n".join(plain(line) for line in message.split("\n")), fg=typer.colors.RED, err=True)
     return typer.Exit(code)
 
 
@@ -147,17 +168,9 @@ def print_json(document: Any) -> None:  # noqa: ANN401 - any JSON
 
 
 def json_text(document: Any, indent: int | None = None) -> str:  # noqa: ANN401 - any JSON
-    """As JSON that can be written: readable, unless there is half a surrogate pair in it."""
+    """As JSON that can be written and commands no terminal: readable, unless there is something odd in it."""
     text = json.dumps(document, ensure_ascii=False, indent=indent)
-    return text if _is_utf8(text) else json.dumps(document, indent=indent)
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return text if text.replace("\n", "").isprintable() else json.dumps(document, indent=indent)
 
 
 def connection_ids(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from connmgr.cli.demo_stage import Stage
 from connmgr.cli.status import one_line_cell, table
-from connmgr.cli.words import COLOURS, MARKS, clock
+from connmgr.cli.words import COLOURS, MARKS, clock, plain
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -33,7 +33,7 @@ class Lines:
     def event(self, event: Mapping[str, Any]) -> None:
         """Such as `12:00:03.4  press_plc        error           connection refused`."""
         line = f"{clock(event['at'])}  {event['connection_id']:<20}  {event['event']:<19}  {event['reason'] or ''}"
-        print(line.rstrip(), flush=True)
+        print(plain(line).rstrip(), flush=True)
 
     def update(self, stage: Stage) -> None:
         """Only events are told."""

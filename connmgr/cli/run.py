@@ -1,13 +1,12 @@
 """connmgr run: the daemon, in the foreground."""
 
 import os
-import stat
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from connmgr.cli.client import EXIT_CANNOT_CREATE, default_socket, fail
+from connmgr.cli.client import EXIT_CANNOT_CREATE, default_socket, fail, is_ours
 
 
 def register(app: typer.Typer) -> None:
@@ -59,12 +58,11 @@ def _make_private(folder: Path) -> None:
     """Make the socket's folder; one in /tmp that somebody else made in advance is not for us."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
     except OSError as error:
         raise fail(
             f"cannot make the folder of the control socket: {error}; choose another --socket", EXIT_CANNOT_CREATE
         ) from None
-    if not stat.S_ISDIR(found.st_mode) or (folder.parent == Path("/tmp") and found.st_uid != os.getuid()):  # noqa: S108 - that is why
+    if not folder.is_dir() or (folder.parent == Path("/tmp") and not is_ours(folder)):  # noqa: S108 - that is why
         raise fail(
             f"cannot put the control socket into {folder}: it is not ours; choose another --socket", EXIT_CANNOT_CREATE
         )
