@@ -25,7 +25,7 @@ class UnavailableConnection(BaseConnection):
 
     async def connect(self) -> bool:
         """Refuse, for good."""
-        raise PermanentError(self._reason)
+        raise PermanentError(self._reason) from RegistrationError(self._reason)
 
     async def disconnect(self) -> bool:
         """Nothing is open."""

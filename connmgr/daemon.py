@@ -27,6 +27,8 @@ from connmgr.systemd import Notifier, watchdog_interval
 
 EXIT_OK, EXIT_BUG, EXIT_CANNOT_CREATE, EXIT_CONFIG = 0, 70, 73, 78  # sysexits.h
 BEAT = 1.0  # seconds between two looks at ourselves
+LATE = 1.0  # seconds by which a look has to be late to be worth a line in the log,
+LATE_AGAIN = 60.0  # and seconds until the next such line
 WORKERS = 64  # threads, made when needed: look-ups of names, opening of serial ports
 LAST_WORDS = 2.0  # seconds for tasks and threads that are still there at the end
 
@@ -116,6 +118,7 @@ class Daemon:
         try:
             await self._manager.apply(config)
             self._warn_about(config)
+            self._warn_about_plugins()
             self._control.ready = True
             self._notifier.ready()
             log.info("connmgr is running", version=__version__, connections=len(config.connections))
@@ -203,6 +206,10 @@ class Daemon:
         for problem in config.warnings:
             log.warning(str(problem))
 
+    def _warn_about_plugins(self) -> None:
+        for name, why in self._manager.registry.failures.items():
+            log.warning("a connection type cannot be used", type=name, reason=redactor.scrub(why))
+
     @staticmethod
     def _refuse(reason: str) -> None:
         for line in reason.splitlines():
@@ -235,11 +242,16 @@ class Daemon:
         The watchdog's ping is earned: it is sent from the event loop, on time, and only while every owner is at work.
         """
         loop = asyncio.get_running_loop()
-        pinged_at, told, known_dead = -1e9, "", list[str]()
+        pinged_at, late_at, told, known_dead = -1e9, -1e9, "", list[str]()
         while True:
             due = loop.time() + min(BEAT, (self._watchdog or BEAT) / 2)
             await asyncio.sleep(due - loop.time())
             self._lag = max(loop.time() - due, 0.0)
+            if self._lag >= LATE and loop.time() - late_at >= LATE_AGAIN:
+                late_at = loop.time()
+                log.warning(
+                    "everything stood still; does a plugin block in an async method?", seconds=round(self._lag, 1)
+                )
             dead = self._manager.dead_owners()
             if dead != known_dead:
                 log.critical("owners have ended by a bug; restart connmgr and report it", connections=dead)

@@ -2,7 +2,7 @@
 
 import math
 
-from connmgr.errors import Failure
+from connmgr.errors import Failure, Kind
 from connmgr.logs import get_logger
 
 REMINDER = 3600.0  # seconds between two log lines about a link that stays down
@@ -13,13 +13,13 @@ log = get_logger("connmgr.supervisor")
 class EdgeLog:
     """A warning when the link breaks, one line when it is back, a reminder each hour, debug in between."""
 
-    __slots__ = ("_connection_id", "_down_since", "_last_bug", "_reminder_at")
+    __slots__ = ("_connection_id", "_down_since", "_last_bugs", "_reminder_at")
 
     def __init__(self, connection_id: str) -> None:
         self._connection_id = connection_id
         self._down_since: float | None = None
         self._reminder_at = math.inf
-        self._last_bug: str | None = None
+        self._last_bugs: dict[str, str] = {}  # by what was going on
 
     def down(self, now: float, failure: Failure, *, following: str, is_edge: bool) -> None:
         """An attempt failed or the link was lost.
@@ -51,11 +51,16 @@ class EdgeLog:
 
     def bug(self, failure: Failure) -> None:
         """The plugin failed in a way that no device explains: said once, for the same at every attempt is a flood."""
-        if failure.reason != self._last_bug:
-            self._last_bug = failure.reason
-            log.error(
-                "a bug in the plugin",
-                connection=self._connection_id,
-                reason=failure.reason,
-                details=failure.details,
-            )
+        self._bug("a bug in the plugin", failure)
+
+    def hang_up_failed(self, failure: Failure) -> None:
+        """`disconnect()` failed. Away devices make it fail all the time; only a bug is worth more than a debug line."""
+        if failure.kind is Kind.BUG:
+            self._bug("a bug in the plugin's disconnect(); something may have stayed open", failure)
+        else:
+            log.debug("disconnect failed", connection=self._connection_id, reason=failure.reason)
+
+    def _bug(self, what: str, failure: Failure) -> None:
+        if self._last_bugs.get(what) != failure.reason:
+            self._last_bugs[what] = failure.reason
+            log.error(what, connection=self._connection_id, reason=failure.reason, details=failure.details)

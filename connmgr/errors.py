@@ -126,12 +126,15 @@ def describe(error: BaseException) -> str:
 
 
 def _text(error: BaseException) -> str:
-    """The system's own words where it has a number: "connection refused", not "[Errno 111] Connect call failed (…)"."""
-    if isinstance(error, OSError) and error.errno is not None:
-        words = os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
+    """The exception's text; of the system's own errors only the words: "connection refused", no "[Errno 111]"."""
+    if not isinstance(error, OSError) or error.errno is None or error.strerror is None:
+        return str(error)
+    words = str(error.strerror)
+    if words.startswith("Connect call failed"):  # asyncio's own, in place of the reason
+        words = os.strerror(error.errno)
+    if error.errno < 0 or words == os.strerror(error.errno):
         words = words[:1].lower() + words[1:]
-        return f"{words}: {error.filename}" if error.filename is not None else words
-    return str(error)
+    return f"{words}: {error.filename}" if error.filename is not None else words
 
 
 def judge(error: BaseException) -> Failure:
@@ -156,8 +159,10 @@ def _layer(error: BaseException) -> str:
             return "login"
         if isinstance(seen, socket.gaierror):
             return "name"
-        if isinstance(seen, NoAnswerError | RefusedError):
+        if isinstance(seen, NoAnswerError | RefusedError | RetryAfter):
             return "device"
+        if isinstance(seen, RegistrationError):
+            return "plugin"
         if isinstance(seen, OSError):
             return "tcp"
         if seen is None:

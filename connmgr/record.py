@@ -82,6 +82,12 @@ class Record:
             self.bugs += 1
             self._edge.bug(failure)
 
+    def hang_up_failed(self, failure: Failure) -> None:
+        """`disconnect()` failed: what comes next stays the same, but a bug in it may have left something open."""
+        if failure.kind is Kind.BUG:
+            self.bugs += 1
+        self._edge.hang_up_failed(failure)
+
     def down(self, failure: Failure, *, suspended: bool, probing: bool, pause: float | None) -> None:
         """Log a failure, if it is an edge. `pause` is the seconds until the next attempt, None for never."""
         following = "suspended" if suspended else "stays down" if pause is None else f"retry in {pause:.1f} s"

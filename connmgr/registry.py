@@ -182,8 +182,9 @@ class Registry:
             return
         classes = _own_classes(module)
         if len(classes) != 1:
+            which = f" ({', '.join(each.__name__ for each in classes)})" if classes else ""
             raise RegistrationError(
-                f"cannot use the plugin file {path}: it has {len(classes)} connection classes; have one, or an"
+                f"cannot use the plugin file {path}: it has {len(classes)} connection classes{which}; have one, or an"
                 " initialize(app_context) that calls register_connection_type()"
             )
         self.register(path.stem, classes[0], str(path))

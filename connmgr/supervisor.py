@@ -342,7 +342,7 @@ class Supervisor:
         self._owes_disconnect = False
         outcome = await self._call("disconnect", self.settings.disconnect_timeout, interruptible=False)
         if outcome is not None and outcome.failure is not None:
-            log.debug("disconnect failed", connection=self.connection.connection_id, reason=outcome.failure.reason)
+            self.record.hang_up_failed(outcome.failure)
         self._calls.release()
 
     async def _settle_debt(self) -> None:

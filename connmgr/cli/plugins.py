@@ -131,7 +131,8 @@ def _print_type(name: str, one: dict[str, Any]) -> None:
 
     console = Console()
     console.print(Text.assemble((name, "bold green"), f"  {one['description'] or ''}"))
-    console.print(Text(f"from {one['origin']}, {one['class'] or 'no class'}", style="bright_black"))
+    if one["class"]:
+        console.print(Text(f"from {one['origin']}, {one['class']}", style="bright_black"))
     if one["unavailable"]:
         console.print(Text(one["unavailable"], style="red"))
         return

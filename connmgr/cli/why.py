@@ -15,7 +15,7 @@ LAYERS = {
     "login": "the device refused our name, password or key",
     "device": "the link opened, but the device did not answer as it should",
     "deadline": "nothing came back in time: nobody is there, or it is too slow for the configured timeout",
-    "plugin": "the plugin itself failed: that is a bug in it, see the daemon's log",
+    "plugin": "the plugin failed or cannot be used, whatever the device does; tracebacks are in the daemon's log",
 }
 
 
@@ -37,7 +37,8 @@ def why(connection_id: IdArgument, socket: SocketOption = None, *, as_json: Json
 def explanation(found: dict[str, Any]) -> list[str]:
     """The connection in lines for people."""
     since = duration(time.time() - found["since"])
-    who = f"{found['connection_id']} ({found['name']}, {found['connection_type']})"
+    name = f"{found['name']}, " if found["name"] != found["connection_id"] else ""
+    who = f"{found['connection_id']} ({name}{found['connection_type']})"
     lines = [f"{who}: {MARKS[found['status']]} {found['status']} for {since}", f"  now      {found['outlook']}"]
     if found["suspended_because"]:
         lines.append(f"  because  {found['suspended_because']}")
