@@ -64,3 +64,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - each name has its own type,
     if name not in __all__:
         raise AttributeError(f"module 'connmgr' has no attribute {name!r}")
     return getattr(import_module(f"connmgr.{_HOMES.get(name, 'errors')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])  # for editors and the interactive prompt, which see no lazy names

@@ -145,11 +145,19 @@ class Rig:
         ended = await driver.connect()
         if ended.value is not True:
             await driver.disconnect()
-            raise ContractViolation(f"connect() to a healthy device {ended}")
+            raise ContractViolation(f"connect() to a healthy device {ended}{self._hint()}")
         try:
             yield driver
         finally:
             await driver.disconnect()
+
+    def _hint(self) -> str:
+        if not isinstance(self.proxy, FaultProxy) or self.proxy.accepted:
+            return ""
+        return (
+            "; no TCP connection came to the proxy before the device, where the config of this test points: the kit"
+            " carries TCP and serial lines, and from a device on anything else (UDP, say) rules have to be excused"
+        )
 
     async def exercise(self, driver: Driver, *, deadline: float | None = None, cancel_at: int | None = None) -> Ended:
         """One exchange as the author's `exercise` does it, or a health check where there is none."""
