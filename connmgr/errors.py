@@ -5,6 +5,7 @@ leaves the link alone. Operating-system errors, timeouts and ends of stream coun
 that way; every other exception is a bug of the plugin: retried too, but logged with its traceback and counted apart.
 """
 
+import math
 import os
 import socket
 import traceback
@@ -30,10 +31,15 @@ class RetryAfter(TransientError):
     Args:
         seconds: the pause before the next attempt, in place of the backoff's own; 0 to 86,400.
         message: why.
+
+    Raises:
+        ValueError: `seconds` is not a number.
     """
 
     def __init__(self, seconds: float, message: str = "the device asked for a pause") -> None:
         super().__init__(message)
+        if math.isnan(seconds):
+            raise ValueError("cannot retry after NaN seconds")
         self.seconds = min(max(0.0, float(seconds)), 86_400.0)  # 0.0 comes first, so that a NaN becomes it
 
 

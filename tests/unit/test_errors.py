@@ -72,6 +72,8 @@ def test_the_pause_a_device_asks_for_is_bounded() -> None:
     assert judge(RetryAfter(42)).retry_after == 42
     assert judge(RetryAfter(1e12)).retry_after == 86_400
     assert judge(RetryAfter(-5)).retry_after == 0
+    with pytest.raises(ValueError, match="NaN"):
+        RetryAfter(float("nan"))
 
 
 def test_only_a_bug_comes_with_its_traceback() -> None:
