@@ -77,7 +77,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._reloads: asyncio.Queue[None] = asyncio.Queue(1)
         self._lag = 0.0
-        self._beat_at = 0.0
+        self._reloading = asyncio.Lock()  # else a file that was read earlier could be gone by later
 
     async def run(self) -> int:
         """Start, serve, stop; returns the exit code."""
@@ -142,17 +142,18 @@ class Daemon:
         """
         if dry_run:
             return self._manager.changes(await asyncio.to_thread(self._manager.read, self._options.config))
-        self._notifier.reloading()
-        try:
-            config = await asyncio.to_thread(self._manager.read, self._options.config)
-            if self._stop.is_set():
-                raise ConnmgrError("cannot reload: connmgr is stopping")
-            changes = await self._manager.apply(config)
-        except ConfigProblems as error:
-            log.warning("the new configuration is invalid; nothing changed", problems=str(error))
-            raise
-        finally:
-            self._notifier.ready()
+        async with self._reloading:
+            self._notifier.reloading()
+            try:
+                config = await asyncio.to_thread(self._manager.read, self._options.config)
+                if self._stop.is_set():
+                    raise ConnmgrError("cannot reload: connmgr is stopping")
+                changes = await self._manager.apply(config)
+            except ConfigProblems as error:
+                log.warning("the new configuration is invalid; nothing changed", problems=str(error))
+                raise
+            finally:
+                self._notifier.ready()
         log.info(
             "configuration reloaded",
             added=changes.added,
@@ -235,6 +236,8 @@ class Daemon:
                 continue  # logged already, and nothing changed
             except ConnmgrError as error:
                 log.warning("cannot reload", reason=describe(error))
+            except Exception:  # else this task ends, and no later signal is heard
+                log.exception("cannot reload: a bug in connmgr, please report it")
 
     async def _beat(self) -> None:
         """Once a second: how late are we, what does systemd have to know.

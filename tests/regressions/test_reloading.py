@@ -3,12 +3,16 @@
 import asyncio
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 import connmgr.construct
-from connmgr import AppContext
+from connmgr import AppContext, ConnectionManager, ConnmgrError
+from connmgr.config import Config
 from connmgr.construct import UnavailableConnection, construct
+from connmgr.daemon import Daemon, RunOptions
 from connmgr.registry import Registry
 from tests.integration.test_construct import Good, Sleeper, configured
 from tests.unit.scripted import hang, virtually
@@ -41,3 +45,53 @@ def test_many_constructors_that_sleep_cost_the_time_of_one(monkeypatch: pytest.M
     assert took < 5
     assert type(made["Good"]) is Good
     assert all(isinstance(made[config.id], UnavailableConnection) for config in sleepers)
+
+
+def daemon(folder: Path) -> Daemon:
+    options = RunOptions(config=folder / "connections.json", socket=folder / "socket", state_dir=folder)
+    return Daemon(options, None)  # type: ignore[arg-type]  # nobody looks at the log here
+
+
+async def test_the_file_that_was_read_last_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two reloads at once (a signal and a command): one that took long to read does not bring an older file back."""
+    files = [(0.2, wanted(entry("old"))), (0.0, wanted(entry("new")))]
+    applied: list[list[str]] = []
+
+    def read(*_: Any, **__: Any) -> Config:
+        seconds, config = files.pop(0)
+        time.sleep(seconds)
+        return config
+
+    async def apply(self: ConnectionManager, config: Config) -> Any:
+        applied.append(list(config.connections))
+        return self.changes(config)
+
+    monkeypatch.setattr(ConnectionManager, "read", read)
+    monkeypatch.setattr(ConnectionManager, "apply", apply)
+    both = daemon(tmp_path)
+    await asyncio.gather(both.reload(), both.reload())
+    assert applied == [["old"], ["new"]]
+
+
+async def test_a_reload_that_fails_for_an_unknown_reason_is_not_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a thread to read the file in, the reload fails and says so; the next signal is heard all the same."""
+    reasons = [RuntimeError("can't start new thread"), ConnmgrError("cannot reload: connmgr is stopping"), None]
+    done = asyncio.Event()
+
+    async def reload(self: Daemon) -> None:
+        if reason := reasons.pop(0):
+            raise reason
+        done.set()
+
+    monkeypatch.setattr(Daemon, "reload", reload)
+    listening = daemon(tmp_path)
+    task = asyncio.create_task(listening._reload_on_signal())
+    while reasons:
+        listening._ask_to_reload()
+        await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        await done.wait()
+    task.cancel()
+    await asyncio.wait([task])

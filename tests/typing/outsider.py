@@ -13,6 +13,7 @@ from connmgr import (
     AppContext,
     AuthError,
     BaseConnection,
+    ConfigProblems,
     ConnectionManager,
     ConnectionStatus,
     Host,
@@ -139,7 +140,10 @@ async def program() -> None:
     async with ConnectionManager() as manager:
         manager.register_connection_type("scale", Scale)
         unsubscribe = manager.on_event("error", lambda connection: print(connection.last_error))
-        await manager.load("connections.json")
+        try:
+            await manager.load("connections.json")
+        except ConfigProblems as problems:
+            print(problems)
         found = manager.get_connection("scale")
         assert isinstance(found, Scale)
         await found.wait_until_connected(timeout=30)
@@ -150,4 +154,5 @@ async def program() -> None:
 
 
 # A misspelt name must not pass as Any.
+connmgr.BaseConection  # type: ignore[attr-defined]  # noqa: B018
 connmgr.testing.FaultProxi  # type: ignore[attr-defined]  # noqa: B018
