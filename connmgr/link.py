@@ -15,6 +15,7 @@ from typing import Protocol
 
 from connmgr.errors import (
     REASON_LIMIT,
+    ContractError,
     Failure,
     Kind,
     NoAnswerError,
@@ -78,6 +79,7 @@ class Link:
         "checking",
         "connected_at",
         "fault",
+        "holder",
         "is_open",
         "name",
         "session",
@@ -98,6 +100,7 @@ class Link:
         self.session = 0
         self.is_open = False
         self.fault: Failure | None = None
+        self.holder: tuple[object, object] | None = None  # the lock that is taken, and the task or thread that has it
         self.checking = False
         self.busy_until = 0.0
         self.traffic_at: float | None = None
@@ -253,7 +256,7 @@ class Exchange:
     """One request and its answer on a link: `async with` in async methods, `with` in plain ones.
 
     Left by an exception or a cancellation, other than `RefusedError`, the link counts as broken: the late answer to
-    this request must never be taken for the answer to the next one.
+    this request must never be taken for the answer to the next one. One inside of another is a bug, and raises.
     """
 
     __slots__ = ("_deadline", "_link", "_lock", "_session", "_started", "_timeout")
@@ -267,12 +270,14 @@ class Exchange:
         link.require_open()
         self._session = link.session
         self._lock: asyncio.Lock | threading.Lock = link.async_lock()
+        holder = self._holder(asyncio.current_task())
         try:
             async with asyncio.timeout(self._timeout):
                 await self._lock.acquire()
         except TimeoutError:
             raise TransientError(f"cannot use {link.name}: still busy after {self._timeout:g} s") from None
         self._check_again()
+        link.holder = holder
         self._started = link.stopwatch()
         link.busy_until = link.now() + self._timeout
         # All of it, however long the link was busy: who gives a device that is fast enough the rest breaks a good link.
@@ -290,16 +295,18 @@ class Exchange:
         else:
             self._settle(error)
         finally:
-            self._lock.release()
+            self._release()
 
     def __enter__(self) -> None:
         link = self._link
         link.require_open()
         self._session = link.session
         self._lock = link.thread_lock()
+        holder = self._holder(threading.get_ident())
         if not self._lock.acquire(timeout=self._timeout):
             raise TransientError(f"cannot use {link.name}: still busy after {self._timeout:g} s")
         self._check_again()
+        link.holder = holder
         self._started = link.stopwatch()
         link.busy_until = link.now() + self._timeout
 
@@ -307,6 +314,18 @@ class Exchange:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._settle(error)
+        self._release()
+
+    def _holder(self, me: object) -> tuple[object, object]:
+        """Who is going to have the lock; refused at once to whoever has it already, for that would wait for itself."""
+        holder = (self._lock, me)
+        if self._link.holder == holder:
+            raise ContractError(f"cannot use {self._link.name}: an exchange inside of an exchange waits for itself")
+        return holder
+
+    def _release(self) -> None:
+        if self._link.holder is not None and self._link.holder[0] is self._lock:  # an old session has another lock
+            self._link.holder = None
         self._lock.release()
 
     def _check_again(self) -> None:

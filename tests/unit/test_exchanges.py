@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from connmgr import NoAnswerError, NotConnectedError, TransientError
+from connmgr import ContractError, NoAnswerError, NotConnectedError, TransientError
 from connmgr.states import ConnectionStatus as S
 from tests.unit.scripted import Scripted, supervised, virtually
 
@@ -121,3 +121,36 @@ async def test_nobody_speaks_while_connect_does() -> None:
         await h.until(S.CONNECTED)
         async with c.exchange(1):
             pass
+
+
+@virtually
+async def test_an_exchange_inside_of_an_exchange_is_told_at_once() -> None:
+    """It would wait for itself and blame the device; another task waits for its turn as ever."""
+    c = Scripted()
+    async with supervised(c, health_check_interval=1000) as h:
+        await h.until(S.CONNECTED)
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(ContractError, match="inside of an exchange"):
+            async with c.exchange(2.0), c.exchange(2.0):
+                pytest.fail("there is no such thing")
+        assert asyncio.get_running_loop().time() == started
+        await h.until(S.ERROR)
+        await c.wait_until_connected(10)
+
+        async def hold() -> None:
+            async with c.exchange(2.0):
+                await asyncio.sleep(1)
+
+        await asyncio.gather(hold(), hold())
+        assert h.has(S.CONNECTED)
+
+
+def test_plain_exchanges_inside_of_each_other() -> None:
+    """The same in plain methods, where nothing else would end the waiting."""
+    c = Scripted()
+    with pytest.raises(ContractError, match="inside of an exchange"), c.exchange(30.0), c.exchange(30.0):
+        pytest.fail("there is no such thing")
+    with c.exchange(1.0):
+        pass
+    with c.exchange(1.0):
+        pass
