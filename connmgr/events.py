@@ -95,7 +95,7 @@ class Subscriber:
             self._task = asyncio.create_task(self._deliver(), name=f"connmgr.callback[{self._name}]")
 
     def end(self) -> None:
-        """Deliver nothing more, from any thread. A call under way goes on: it may be the very one that asks for this."""
+        """Deliver nothing more, from any thread. A call under way goes on: it may be the one that asks for this."""
         self._ending = True
         self._queue.clear()
         if self._task is not None and not self._task.get_loop().is_closed():

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from connmgr import ContractError, NoAnswerError, NotConnectedError, TransientError
+from connmgr import ContractError, NoAnswerError, NotConnectedError, RefusedError, TransientError
 from connmgr.states import ConnectionStatus as S
 from tests.unit.scripted import Scripted, supervised, virtually
 
@@ -154,3 +154,18 @@ def test_plain_exchanges_inside_of_each_other() -> None:
         pass
     with c.exchange(1.0):
         pass
+
+
+@virtually
+async def test_a_refusal_is_an_answer() -> None:
+    """An exchange that the device refused is finished: the link stays, and counts as alive."""
+    c = Scripted()
+    async with supervised(c, health_check_interval=10) as h:
+        await h.until(S.CONNECTED)
+        for _ in range(10):
+            with pytest.raises(RefusedError):
+                async with c.exchange(2.0):
+                    raise RefusedError("cannot write: the address is read-only")
+            await asyncio.sleep(9)
+        assert h.events == ["connecting", "connected"]
+        assert c.names() == ["connect"]
