@@ -13,12 +13,13 @@ log = get_logger("connmgr.supervisor")
 class EdgeLog:
     """A warning when the link breaks, one line when it is back, a reminder each hour, debug in between."""
 
-    __slots__ = ("_connection_id", "_down_since", "_last_bugs", "_reminder_at")
+    __slots__ = ("_connection_id", "_down_since", "_last_bugs", "_reminder_at", "_stuck")
 
     def __init__(self, connection_id: str) -> None:
         self._connection_id = connection_id
         self._down_since: float | None = None
         self._reminder_at = math.inf
+        self._stuck: str | None = None
         self._last_bugs: dict[str, str] = {}  # by what was going on
 
     def down(self, now: float, failure: Failure, *, following: str, is_edge: bool) -> None:
@@ -47,7 +48,14 @@ class EdgeLog:
         else:
             down_for = f"{now - self._down_since:.1f} s"
             log.info("connected again", connection=self._connection_id, down_for=down_for)
-        self._down_since, self._reminder_at = None, math.inf
+        self._down_since, self._reminder_at, self._stuck = None, math.inf, None
+
+    def stuck(self, method: str) -> None:
+        """A call does not return, and nothing else can be called: said once, until the link is up again."""
+        if method != self._stuck:
+            self._stuck = method
+            what = "the plugin hangs; nothing else of this connection is called until it returns"
+            log.warning(what, connection=self._connection_id, method=f"{method}()")
 
     def bug(self, failure: Failure) -> None:
         """The plugin failed in a way that no device explains: said once, for the same at every attempt is a flood."""

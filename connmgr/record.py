@@ -88,6 +88,10 @@ class Record:
             self.bugs += 1
         self._edge.hang_up_failed(failure)
 
+    def stuck(self, method: str) -> None:
+        """A call that was given up keeps this attempt from being made."""
+        self._edge.stuck(method)
+
     def down(self, failure: Failure, *, suspended: bool, probing: bool, pause: float | None) -> None:
         """Log a failure, if it is an edge. `pause` is the seconds until the next attempt, None for never."""
         following = "suspended" if suspended else "stays down" if pause is None else f"retry in {pause:.1f} s"

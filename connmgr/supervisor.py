@@ -211,6 +211,7 @@ class Supervisor:
         self._redial = False
         self.record.to(ConnectionStatus.CONNECTING)
         if self._calls.stuck is not None:
+            self.record.stuck(self._calls.stuck.method)
             reason = f"{self._calls.stuck.method}() was given up and still has not returned"
             await self._fail(Failure(Kind.TRANSIENT, reason, "plugin"))
             return

@@ -7,11 +7,12 @@ from typing import Any
 
 from connmgr import RetryAfter
 from connmgr.errors import judge
-from tests.system.program import connmgr, plugin, running, until
+from tests.system.program import QUICK, connmgr, plugin, running, until
 
 RAISES = "    async def disconnect(self):\n        raise RuntimeError('boom')\n"
 FAILS = "    async def health_check(self):\n        return False\n"
 BLOCKS = "    async def connect(self):\n        time.sleep(2.5)\n        return True\n"
+HANGS = "    def health_check(self):\n        time.sleep(60)\n"
 FORGETS = "    def __init__(self, connection_id, config, app_context):\n        self.host = 'x'\n"
 
 
@@ -37,6 +38,18 @@ def test_a_loop_that_stood_still_is_told(tmp_path: Path) -> None:
     with running(tmp_path, {"one": of("odd")}, "--plugins", folder) as daemon:
         until(lambda: "everything stood still" in daemon.log, "the log says so")
         assert daemon.stop() == 0
+
+
+def test_a_plugin_that_hangs_is_told(tmp_path: Path) -> None:
+    """A plain method that does not return is one line in the log, however many attempts it costs."""
+    folder = plugin(tmp_path / "p", "odd", HANGS)
+    with running(
+        tmp_path, {"one": of("odd")}, "--plugins", folder, settings=QUICK | {"health_check_timeout": 0.1}
+    ) as d:
+        until(lambda: d.get("/api/v1/connections/one")["reconnect_attempts"] >= 3, "three attempts have failed")
+        assert d.log.count("the plugin hangs") == 1
+        assert "health_check()" in d.log
+        assert d.stop() == 0
 
 
 def test_types_that_cannot_be_used_are_told_at_the_start(tmp_path: Path) -> None:
