@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from connmgr import __version__
 from connmgr.api.control import Control
@@ -31,6 +31,8 @@ LATE = 1.0  # seconds by which a look has to be late to be worth a line in the l
 LATE_AGAIN = 60.0  # and seconds until the next such line
 WORKERS = 64  # threads, made when needed: look-ups of names, opening of serial ports
 LAST_WORDS = 2.0  # seconds for tasks and threads that are still there at the end
+
+T = TypeVar("T")
 
 log = get_logger("connmgr.daemon")
 
@@ -104,11 +106,18 @@ class Daemon:
 
     async def _first_config(self) -> Config | None:
         """The configuration; None when we are asked to stop before a slow plugin is imported."""
-        reading = asyncio.create_task(asyncio.to_thread(self._read), name="connmgr.read")
+        return await self._unless_stopped(asyncio.to_thread(self._read), "connmgr.read")
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T], name: str) -> T | None:
+        """What `work` comes to; None when we are asked to stop first: plugins may be slow to import or to construct."""
+        working = asyncio.create_task(work, name=name)
         stopping = asyncio.create_task(self._stop.wait(), name="connmgr.stop")
-        await asyncio.wait([reading, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        return await reading if reading.done() else None
+        if working.done():
+            return await working
+        working.cancel()
+        return None
 
     async def _serve(self, config: Config) -> int:
         tasks = [
@@ -116,7 +125,8 @@ class Daemon:
             asyncio.create_task(self._reload_on_signal(), name="connmgr.reload"),
         ]
         try:
-            await self._manager.apply(config)
+            if await self._unless_stopped(self._manager.apply(config), "connmgr.start") is None:
+                return EXIT_OK
             self._warn_about(config)
             self._warn_about_plugins()
             self._control.ready = True

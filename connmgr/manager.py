@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Self
@@ -175,9 +175,14 @@ class ConnectionManager:
                 self._limiter = DialLimiter(config.settings)
             else:
                 self._limiter.configure(config.settings)
-            await self._stop_entries([*changes.removed, *changes.changed])
+            going = [*changes.removed, *changes.changed]
             fresh = [config.connections[name] for name in (*changes.added, *changes.changed)]
-            made = await asyncio.to_thread(construct, fresh, self.registry, self.app_context)
+            try:
+                await self._stop_entries(going)
+                made = await asyncio.to_thread(construct, fresh, self.registry, self.app_context)
+            except BaseException:  # cancelled, say
+                self._forget(going)
+                raise
             self.config = config
             self._use(config, made, self._limiter)
             return changes
@@ -200,6 +205,15 @@ class ConnectionManager:
             entries[connection_id] = entry
         self._entries = entries
         self._view = {connection_id: entry.connection for connection_id, entry in entries.items()}
+
+    def _forget(self, connection_ids: Iterable[str]) -> None:
+        """These have been told to end, and nothing has taken their place: the next `apply` is to bring them back."""
+        for connection_id in connection_ids:
+            del self._entries[connection_id]
+        self._view = {connection_id: entry.connection for connection_id, entry in self._entries.items()}
+        if self.config is not None:
+            left = {connection_id: entry.config for connection_id, entry in self._entries.items()}
+            self.config = replace(self.config, connections=left)
 
     def _own(self, entry: _Entry, limiter: DialLimiter) -> _Entry:
         """Give an enabled connection its owner."""

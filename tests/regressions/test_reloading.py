@@ -47,6 +47,23 @@ def test_many_constructors_that_sleep_cost_the_time_of_one(monkeypatch: pytest.M
     assert all(isinstance(made[config.id], UnavailableConnection) for config in sleepers)
 
 
+@virtually
+async def test_a_reload_that_is_cancelled_leaves_nothing_dead() -> None:
+    """What a cancelled reload has stopped is no longer there, so that the next one brings it back."""
+    async with running(entry("kept"), entry("slow", config={"disconnect": hang})) as manager:
+        before = manager.config
+        assert before is not None
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await manager.apply(wanted(entry("kept"), entry("slow", n=1)))
+        assert list(manager.connections) == ["kept"]
+        assert set(manager.snapshot()["connections"]) == {"kept"}
+        changes = await manager.apply(before)
+        assert (changes.added, changes.unchanged) == (("slow",), ("kept",))
+        await asyncio.sleep(10)
+        assert {connection.status.value for connection in manager.connections.values()} == {"connected"}
+
+
 def daemon(folder: Path) -> Daemon:
     options = RunOptions(config=folder / "connections.json", socket=folder / "socket", state_dir=folder)
     return Daemon(options, None)  # type: ignore[arg-type]  # nobody looks at the log here

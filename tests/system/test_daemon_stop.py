@@ -87,6 +87,19 @@ def test_it_can_be_ended_while_it_starts(tmp_path: Path) -> None:
     assert time.monotonic() - began < 6
 
 
+def test_it_can_be_ended_while_a_plugin_is_slow_to_construct(tmp_path: Path) -> None:
+    """SIGTERM before all objects are made ends it with 0, and does not wait for a constructor that sleeps."""
+    mark = tmp_path / "constructing"
+    body = f"    def __init__(self, *_):\n        open({str(mark)!r}, 'w')\n        time.sleep(60)\n"
+    folder = plugin(tmp_path / "plugins", "odd", body)
+    daemon = Daemon(tmp_path, {"odd": {"type": "odd"}}, "--plugins", folder)
+    daemon.start()
+    until(mark.exists, "the constructor has begun")
+    began = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - began < 6
+
+
 def test_kill_and_restart(tmp_path: Path) -> None:
     """After kill -9 the next one replaces the dead one's socket and connects again."""
     with device() as peer:
