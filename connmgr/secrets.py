@@ -237,7 +237,8 @@ def _forms(secret: str) -> set[str]:
     forms = {secret, *(line for line in secret.splitlines() if len(line) >= _LONG_LINE)}
     for form in tuple(forms):
         forms |= {json.dumps(form)[1:-1], json.dumps(form, ensure_ascii=False)[1:-1], repr(form)[1:-1]}
-        forms |= {urllib.parse.quote(form, safe=""), urllib.parse.quote_plus(form)}
+        in_bytes = form.encode(errors="surrogatepass")  # JSON can hold half a character: "\ud800"
+        forms |= {urllib.parse.quote(in_bytes, safe=""), urllib.parse.quote_plus(in_bytes)}
     return {form for form in forms if len(form) >= SHORTEST} if len(secret) >= SHORTEST else set()
 
 

@@ -204,6 +204,7 @@ VALUES = st.recursive(
 )
 @example('{"connections": {"a": {"type": "broken", "config": {"number": 1e5}}}}')
 @example(json.dumps({"connections": {"a": {"type": "tcp", "config": {"$env": "\ud800"}}}}))
+@example(json.dumps({"connections": {"a": {"type": "tcp", "config": {"password": "half \ud800"}}}}))
 def test_nothing_but_config_problems_ever_escapes(text: str | bytes) -> None:
     """Whatever stands in the file; and every problem fits on one line that can be printed."""
     found: tuple[Problem, ...] = ()
