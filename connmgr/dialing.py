@@ -17,11 +17,12 @@ from connmgr.settings import GlobalSettings
 class Bucket:
     """A token bucket that is told the time. Pure."""
 
-    __slots__ = ("at", "burst", "rate", "tokens")
+    __slots__ = ("at", "burst", "out", "rate", "tokens")
 
     def __init__(self, rate: float, burst: int) -> None:
         self.rate, self.burst = rate, burst
         self.tokens = float(burst)
+        self.out = 0  # tokens taken whose dial has not begun yet
         self.at: float | None = None
 
     def ready_at(self, now: float) -> float:
@@ -30,15 +31,23 @@ class Bucket:
         return now if self.tokens >= 1 else now + (1 - self.tokens) / self.rate
 
     def take(self, now: float) -> None:
-        """Use a token up."""
+        """Hand a token out; `used` when its dial begins."""
         self._fill(now)
         self.tokens -= 1
+        self.out += 1
+
+    def used(self, now: float) -> None:
+        """A dial begins, or will not. Until then its token leaves no room for another: else the dials of one long
+        turn of the loop would begin together with those of the next.
+        """
+        self._fill(now)
+        self.out -= 1
 
     def change(self, now: float, rate: float, burst: int) -> None:
         """Go by other limits from `now` on; the time before counts at the old rate."""
         self._fill(now)
         self.rate, self.burst = rate, burst
-        self.tokens = min(self.tokens, burst)
+        self.tokens = min(self.tokens, burst - self.out)
 
     def is_full(self, now: float) -> bool:
         """Whether it is as good as new."""
@@ -47,7 +56,7 @@ class Bucket:
 
     def _fill(self, now: float) -> None:
         if self.at is not None:
-            self.tokens = min(self.burst, self.tokens + (now - self.at) * self.rate)
+            self.tokens = min(self.burst - self.out, self.tokens + (now - self.at) * self.rate)
             if 1 - 1e-9 < self.tokens < 1:  # what floating point keeps back of a token must not cost another turn
                 self.tokens = 1.0
         self.at = now
@@ -113,8 +122,14 @@ class DialLimiter:
         return ticket
 
     def withdraw(self, ticket: Ticket) -> None:
-        """Leave the queue. A permission that was granted and not used is lost."""
+        """Leave: the dial begins now, or is not wanted any more. A permission that is not used is lost."""
+        if ticket.withdrawn:
+            return
         ticket.withdrawn = True
+        if ticket.granted:
+            now = self._loop.time()
+            self._overall.used(now)
+            self._hosts[ticket.host].bucket.used(now)
 
     def _line_up(self, name: str, host: _Host) -> None:
         now = self._loop.time()

@@ -24,8 +24,16 @@ class Queue:
         self.start = self.loop.time()
 
     def ask(self, host: str) -> Ticket:
-        ticket: Ticket = self.limiter.ask(host, lambda: self.granted.append((self.loop.time() - self.start, host)))
-        return ticket
+        held: list[Ticket] = []
+        held.append(self.limiter.ask(host, lambda: self.notify(host, held)))
+        return held[0]
+
+    def notify(self, host: str, held: list[Ticket]) -> None:
+        self.loop.call_soon(lambda: self.dial(host, held[0]))  # as an owner does, a moment after it was woken
+
+    def dial(self, host: str, ticket: Ticket) -> None:
+        self.granted.append((self.loop.time() - self.start, host))
+        self.limiter.withdraw(ticket)
 
     def times(self, host: str | None = None) -> list[float]:
         return [round(at, 6) for at, name in self.granted if host in (None, name)]
@@ -102,6 +110,7 @@ async def test_new_limits_count_for_those_who_wait() -> None:
     queue.limiter.configure(limits(1, 2, 1, 1))
     for _ in range(5):
         queue.ask("a")
+    await asyncio.sleep(0.01)
     assert len(queue.granted) == 5
 
 
@@ -113,6 +122,7 @@ async def test_it_forgets_hosts() -> None:
         queue.ask(str(n))
         if n % 100 == 0:
             await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)
     assert len(queue.granted) == 20_000
     assert len(queue.limiter._hosts) < 5000
 
@@ -123,6 +133,7 @@ def test_a_bucket() -> None:
     for _ in range(3):
         assert bucket.ready_at(100) == 100
         bucket.take(100)
+        bucket.used(100)
     assert bucket.ready_at(100) == 100.5
     assert not bucket.is_full(101)
     assert bucket.is_full(102)
@@ -147,3 +158,24 @@ def test_a_bucket() -> None:
 def test_host_of(config: dict[str, object], host: str) -> None:
     """Connections to one machine or port share a limit; what names neither has its own."""
     assert host_of("x", config) == host
+
+
+@virtually
+async def test_permissions_that_wait_leave_no_room_for_more() -> None:
+    """While a long turn of the loop keeps granted dials from beginning, the bucket does not fill up behind them."""
+    limiter = DialLimiter(limits(10, 3, 100, 100))
+    first = [limiter.ask(str(n), lambda: None) for n in range(3)]
+    later = [limiter.ask(f"later{n}", lambda: None) for n in range(6)]
+    await asyncio.sleep(60)
+    assert [ticket.granted for ticket in first + later].count(True) == 3
+    for ticket in first:
+        limiter.withdraw(ticket)
+        limiter.withdraw(ticket)  # twice is once
+    await asyncio.sleep(0.25)
+    assert [ticket.granted for ticket in later].count(True) <= 3
+    for _ in range(10):
+        for ticket in later:
+            if ticket.granted:
+                limiter.withdraw(ticket)
+        await asyncio.sleep(1)
+    assert all(ticket.granted for ticket in later)
