@@ -22,6 +22,7 @@ from connmgr.connection import BaseConnection, link_of
 from connmgr.errors import REASON_LIMIT, ContractError, Failure, Kind, judge
 from connmgr.link import Told, inside
 
+LAST_DISCONNECT = 5.0  # seconds for a disconnect() whose owner has gone already
 CANCEL_GRACE = 0.5  # seconds a cancelled call has to end, before it is left behind
 
 
@@ -173,7 +174,8 @@ class PluginCalls:
             self.release()
 
     def _disconnect_at_last(self) -> None:
-        self.start("disconnect", self.release)
+        call = self.start("disconnect", self.release)
+        self._loop.call_later(LAST_DISCONNECT, lambda: None if call.done else call.cancel())
 
     def release(self) -> None:
         """End the thread that plain methods ran in; the next call makes a new one."""
