@@ -24,6 +24,7 @@ from connmgr.errors import (
     TransientError,
     describe,
 )
+from connmgr.link_lock import LinkLock
 from connmgr.states import ConnectionStatus
 
 inside: ContextVar[tuple["Link", int] | None] = ContextVar("connmgr_inside", default=None)
@@ -66,10 +67,9 @@ class Link:
     """
 
     __slots__ = (
-        "_async_lock",
+        "_exchanging",
         "_loop",
         "_thread",
-        "_thread_lock",
         "_waiters",
         "assigned_at",
         "assigned_attempts",
@@ -79,7 +79,6 @@ class Link:
         "checking",
         "connected_at",
         "fault",
-        "holder",
         "is_open",
         "name",
         "session",
@@ -100,7 +99,6 @@ class Link:
         self.session = 0
         self.is_open = False
         self.fault: Failure | None = None
-        self.holder: tuple[object, object] | None = None  # the lock that is taken, and the task or thread that has it
         self.checking = False
         self.busy_until = 0.0
         self.traffic_at: float | None = None
@@ -108,8 +106,7 @@ class Link:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.stopwatch: Callable[[], float] = time.monotonic
         self._thread = 0
-        self._async_lock: asyncio.Lock | None = None
-        self._thread_lock: threading.Lock | None = None
+        self._exchanging: LinkLock | None = None
         self._waiters: list[asyncio.Future[None]] = []
 
     # --- the supervisor's side
@@ -129,7 +126,7 @@ class Link:
             self.is_open = True
             self.fault = None
         self.traffic_at = None
-        self._async_lock = self._thread_lock = None  # a lock that an abandoned call holds is left to it
+        self._exchanging = None  # a lock that an abandoned call holds is left to it
         return self.session
 
     def end_session(self) -> None:
@@ -148,9 +145,7 @@ class Link:
     @property
     def busy(self) -> bool:
         """Whether an exchange is going on that has not outrun its deadline: in a thread, nothing enforces that."""
-        return self.now() < self.busy_until and bool(
-            (self._async_lock and self._async_lock.locked()) or (self._thread_lock and self._thread_lock.locked())
-        )
+        return self._exchanging is not None and self._exchanging.locked() and self.now() < self.busy_until
 
     # --- the plugin's side
 
@@ -229,18 +224,12 @@ class Link:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
 
-    def async_lock(self) -> asyncio.Lock:
-        """The lock that serialises this session's exchanges."""
-        if self._async_lock is None:
-            self._async_lock = asyncio.Lock()
-        return self._async_lock
-
-    def thread_lock(self) -> threading.Lock:
-        """The same for plain methods, which run in threads."""
+    def lock(self) -> LinkLock:
+        """The lock that serialises this session's exchanges, in the loop and in threads."""
         with _lock:
-            if self._thread_lock is None:
-                self._thread_lock = threading.Lock()
-            return self._thread_lock
+            if self._exchanging is None:
+                self._exchanging = LinkLock()
+            return self._exchanging
 
     def _tell(self, message: Callable[[Watcher], None]) -> None:
         watcher, loop = self.watcher, self._loop
@@ -266,20 +255,13 @@ class Exchange:
         self._timeout = timeout
 
     async def __aenter__(self) -> None:
-        link = self._link
-        link.require_open()
-        self._session = link.session
-        self._lock: asyncio.Lock | threading.Lock = link.async_lock()
-        holder = self._holder(asyncio.current_task())
+        self._prepare(asyncio.current_task())
         try:
             async with asyncio.timeout(self._timeout):
                 await self._lock.acquire()
         except TimeoutError:
-            raise TransientError(f"cannot use {link.name}: still busy after {self._timeout:g} s") from None
-        self._check_again()
-        link.holder = holder
-        self._started = link.stopwatch()
-        link.busy_until = link.now() + self._timeout
+            raise self._still_busy() from None
+        self._begin(asyncio.current_task())
         # All of it, however long the link was busy: who gives a device that is fast enough the rest breaks a good link.
         self._deadline = asyncio.timeout(self._timeout)
         await self._deadline.__aenter__()
@@ -295,48 +277,43 @@ class Exchange:
         else:
             self._settle(error)
         finally:
-            self._release()
+            self._lock.release()
 
     def __enter__(self) -> None:
-        link = self._link
-        link.require_open()
-        self._session = link.session
-        self._lock = link.thread_lock()
-        holder = self._holder(threading.get_ident())
-        if not self._lock.acquire(timeout=self._timeout):
-            raise TransientError(f"cannot use {link.name}: still busy after {self._timeout:g} s")
-        self._check_again()
-        link.holder = holder
-        self._started = link.stopwatch()
-        link.busy_until = link.now() + self._timeout
+        self._prepare(threading.get_ident())
+        if not self._lock.acquire_in_thread(self._timeout):
+            raise self._still_busy()
+        self._begin(threading.get_ident())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._settle(error)
-        self._release()
-
-    def _holder(self, me: object) -> tuple[object, object]:
-        """Who is going to have the lock; refused at once to whoever has it already, for that would wait for itself."""
-        holder = (self._lock, me)
-        if self._link.holder == holder:
-            raise ContractError(f"cannot use {self._link.name}: an exchange inside of an exchange waits for itself")
-        return holder
-
-    def _release(self) -> None:
-        if self._link.holder is not None and self._link.holder[0] is self._lock:  # an old session has another lock
-            self._link.holder = None
         self._lock.release()
 
-    def _check_again(self) -> None:
-        """While the lock was waited for, the link may have gone down or been reopened; a new session has a new lock."""
+    def _prepare(self, me: object) -> None:
+        link = self._link
+        link.require_open()
+        self._session, self._lock = link.session, link.lock()
+        if self._lock.holder == me:
+            raise ContractError(f"cannot use {link.name}: an exchange inside of an exchange waits for itself")
+
+    def _begin(self, me: object) -> None:
+        """It is our turn; while we waited, the link may have gone down or been reopened."""
+        link = self._link
         try:
-            self._link.require_open()
-            if self._link.session != self._session:
-                raise NotConnectedError(f"cannot use {self._link.name}: it was reopened meanwhile; nothing was sent")
+            link.require_open()
+            if link.session != self._session:
+                raise NotConnectedError(f"cannot use {link.name}: it was reopened meanwhile; nothing was sent")
         except BaseException:
             self._lock.release()
             raise
+        self._lock.holder = me
+        self._started = link.stopwatch()
+        link.busy_until = link.now() + self._timeout
+
+    def _still_busy(self) -> TransientError:
+        return TransientError(f"cannot use {self._link.name}: still busy after {self._timeout:g} s")
 
     def _settle(self, error: BaseException | None) -> None:
         if error is None or isinstance(error, RefusedError):

@@ -6,11 +6,13 @@ import asyncio
 import sys
 import threading
 from collections.abc import Iterator
+from types import CodeType, FrameType
 
 import pytest
 
 from connmgr import ConnectionStatus, NotConnectedError
 from connmgr.link import Exchange, Link
+from connmgr.link_lock import LinkLock
 from connmgr.testing import run
 
 
@@ -96,9 +98,16 @@ async def test_a_thread_that_waits_while_the_link_is_reopened_sends_nothing() ->
 
 
 def _has_waited(waiter: asyncio.Task[None]) -> bool:
-    """Whether the thread of `waiting` stands at the lock: seen from outside, a frame in `Exchange.__enter__`."""
-    frames = sys._current_frames().values()
-    return any(frame.f_code is Exchange.__enter__.__code__ for frame in frames) or waiter.done()
+    """Whether the thread of `waiting` stands at the lock: seen from outside, its `Event.wait` below our frame."""
+    stood = LinkLock.acquire_in_thread.__code__
+    tops = sys._current_frames().values()
+    return waiter.done() or any(top.f_code is not stood and _is_below(stood, top) for top in tops)
+
+
+def _is_below(code: CodeType, frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame is not None
 
 
 @pytest.fixture
@@ -117,12 +126,12 @@ def test_threads_that_come_first_together_share_one_lock() -> None:
         assert len({id(lock) for lock in locks}) == 1
 
 
-def _locks_of_the_first_threads(link: Link) -> list[threading.Lock]:
-    found, together = list[threading.Lock](), threading.Barrier(4)
+def _locks_of_the_first_threads(link: Link) -> list[LinkLock]:
+    found, together = list[LinkLock](), threading.Barrier(4)
 
     def come() -> None:
         together.wait()
-        found.append(link.thread_lock())
+        found.append(link.lock())
 
     threads = [threading.Thread(target=come) for _ in range(4)]
     for thread in threads:

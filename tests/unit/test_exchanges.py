@@ -1,10 +1,12 @@
 """Exchanges under a supervisor, in virtual time."""
 
 import asyncio
+import time
 
 import pytest
 
 from connmgr import ContractError, NoAnswerError, NotConnectedError, RefusedError, TransientError
+from connmgr.link import Exchange, Link
 from connmgr.states import ConnectionStatus as S
 from tests.unit.scripted import Scripted, supervised, virtually
 
@@ -169,3 +171,58 @@ async def test_a_refusal_is_an_answer() -> None:
             await asyncio.sleep(9)
         assert h.events == ["connecting", "connected"]
         assert c.names() == ["connect"]
+
+
+async def test_plain_and_async_exchanges_exclude_each_other() -> None:
+    """A plain method's exchange and an async one's on the same link: never two at once, and both get their turns."""
+    link = Link("press")
+    link.begin_session()
+    at_once: list[int] = []
+    running = 0
+
+    def enter() -> None:
+        nonlocal running
+        running += 1
+        at_once.append(running)
+
+    def leave() -> None:
+        nonlocal running
+        running -= 1
+
+    def plain() -> None:
+        for _ in range(50):
+            with Exchange(link, 10):
+                enter()
+                time.sleep(0.0005)
+                leave()
+
+    async def asynchronous() -> None:
+        for _ in range(50):
+            async with Exchange(link, 10):
+                enter()
+                await asyncio.sleep(0.0005)
+                leave()
+
+    await asyncio.gather(asyncio.to_thread(plain), asyncio.to_thread(plain), asynchronous(), asynchronous())
+    assert len(at_once) == 200
+    assert max(at_once) == 1
+
+
+async def test_a_cancelled_waiter_hands_the_link_on() -> None:
+    """Who is cancelled at the very moment of its turn does not keep the lock."""
+    link = Link("press")
+    link.begin_session()
+    lock = link.lock()
+    await lock.acquire()
+    waiters = [asyncio.create_task(lock.acquire()) for _ in range(3)]
+    await asyncio.sleep(0)
+    lock.release()
+    waiters[0].cancel()
+    await asyncio.wait([waiters[1]], timeout=1)
+    assert waiters[1].done()
+    assert not waiters[2].done()
+    assert not lock.acquire_in_thread(0.01)
+    lock.release()
+    await asyncio.wait([waiters[2]], timeout=1)
+    lock.release()
+    assert not lock.locked()
