@@ -40,7 +40,7 @@ class RetryAfter(TransientError):
         super().__init__(message)
         if math.isnan(seconds):
             raise ValueError("cannot retry after NaN seconds")
-        self.seconds = min(max(0.0, float(seconds)), 86_400.0)  # 0.0 comes first, so that a NaN becomes it
+        self.seconds = min(max(float(seconds), 0.0), 86_400.0)
 
 
 class NotConnectedError(TransientError):
