@@ -12,6 +12,7 @@ from connmgr_http.address import joined, path_of
 from connmgr_http.answers import Answer, check_health, check_success, parsed, read, text
 from connmgr_http.failures import never_twice, reason_of
 from connmgr_http.options import HttpOptions
+from connmgr_http.tls import shared_context
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -215,13 +216,9 @@ class HttpConnection(BaseConnection[HttpOptions]):
         """Blocks: it reads certificates."""
         options = self.options
         try:
-            context = ssl.create_default_context(cafile=options.ca_file)
+            return shared_context(options.ca_file, verifies=options.verify_tls)
         except OSError as error:
             raise PermanentError(f"cannot connect {options.base_url}: ca_file {options.ca_file}: {error}") from error
-        if not options.verify_tls:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
 
 
 def _query(params: Mapping[str, Param]) -> list[tuple[str, str]]:

@@ -4,10 +4,13 @@ aiohttp reads a socket that waits for its next question, and queues whatever ans
 the next question is answered by the first of them.
 """
 
+import asyncio
 import functools
 from typing import Any
 
+import aiohappyeyeballs
 import aiohttp
+from aiohappyeyeballs import AddrInfoType
 from aiohttp.client_proto import ResponseHandler
 
 PIECE = 8_192  # bytes looked at before looking whether that was enough: a device may pack an answer into 20 bytes
@@ -20,6 +23,32 @@ class Connector(aiohttp.TCPConnector):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._factory = functools.partial(Socket, loop=self._loop)  # type: ignore[assignment]  # a ResponseHandler, too
+
+    async def _wrap_create_connection(
+        self,
+        *args: Any,
+        addr_infos: list[AddrInfoType],
+        req: aiohttp.ClientRequest,
+        timeout: aiohttp.ClientTimeout,
+        client_error: type[Exception] = aiohttp.ClientConnectorError,
+        **kwargs: Any,
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        """Dial all addresses of a name, and hand the first socket that connects to the loop.
+
+        As aiohttp does, but so that one object owns the file descriptor. When a TLS handshake fails early, uvloop
+        closes it and Python's socket once more, which by then can be another connection's: libuv aborts the process.
+        """
+        try:
+            sock = await aiohappyeyeballs.start_connection(addr_infos, happy_eyeballs_delay=0.25, loop=self._loop)
+        except OSError as error:
+            raise client_error(req.connection_key, error) from error
+        try:
+            return await self._wrap_existing_connection(
+                *args, req=req, timeout=timeout, client_error=client_error, sock=sock, **kwargs
+            )
+        finally:
+            if type(self._loop).__module__.startswith("uvloop"):
+                sock.detach()
 
 
 class Socket(ResponseHandler):
