@@ -317,3 +317,21 @@ async def test_a_check_that_a_command_cut_off_and_another_took_back() -> None:
         c.on_check = Scripted().on_check
         await h.until(S.CONNECTED)
         assert c.names()[:4] == ["connect", "health_check", "disconnect", "connect"]
+
+
+@virtually
+async def test_the_last_disconnect_has_a_deadline() -> None:
+    """A zombie that returns after its owner has gone gets its disconnect, and that one may not hang for ever either."""
+    c = Scripted()
+    c.on_connect = stubborn = Stubborn()
+    c.on_disconnect = hang
+    async with supervised(c, connection_timeout=1) as h:
+        await asyncio.sleep(2)
+        h.task.cancel()
+        await asyncio.wait([h.task])
+        stubborn.let_go.set()
+        await asyncio.sleep(1)
+        assert c.names() == ["connect", "disconnect"]
+        assert "connmgr[press].disconnect" in {task.get_name() for task in asyncio.all_tasks()}
+        await asyncio.sleep(5)
+        assert "connmgr[press].disconnect" not in {task.get_name() for task in asyncio.all_tasks()}
