@@ -37,6 +37,13 @@ class Framing:
         at = unread.rfind(self.terminator)
         return at + len(self.terminator) if at >= 0 else 0
 
+    def reaching(self, unread: bytearray, count: int) -> int:
+        """Bytes of as few messages as make at least `count`; of all complete ones if those are fewer."""
+        if self.terminator is None:
+            return min(-(-count // self.length) * self.length, self.all(unread))
+        at = unread.find(self.terminator, max(count - len(self.terminator), 0))
+        return at + len(self.terminator) if at >= 0 else self.all(unread)
+
 
 class Owner(Protocol):
     """Who is told what happens."""
@@ -184,6 +191,8 @@ class Stream(asyncio.Protocol):
         try:
             while wanted not in (message := await self._message(framing)):
                 others += message + (framing.terminator or b"")
+                if len(others) > 2 * self._limit:  # seldom, because it moves all that stays
+                    self._forget_oldest(others)
             self.owes_answer = False
         finally:
             self._unread[:0] = others
@@ -247,10 +256,8 @@ class Stream(asyncio.Protocol):
 
     def _bound(self) -> None:
         """Forget the oldest messages when nobody reads."""
-        while len(self._unread) > self._limit and (end := self._framing.first(self._unread)):
-            del self._unread[:end]
+        if len(self._unread) > self._limit and self._forget_oldest(self._unread):
             self._is_torn = False
-            self._owner.dropped(end)
         if len(self._unread) > self._limit + len(self._framing.terminator or b"") and not self._waiters:
             self._drop(self._framing)
 
@@ -266,6 +273,13 @@ class Stream(asyncio.Protocol):
             await waiter
         finally:
             self._waiters.remove(waiter)
+
+    def _forget_oldest(self, messages: bytearray) -> int:
+        """Drop what is over the limit, in whole messages; in one go, because it is everybody's time."""
+        end = self._framing.reaching(messages, len(messages) - self._limit)
+        del messages[:end]
+        self._owner.dropped(end)
+        return end
 
     def _wake(self) -> None:
         for waiter in self._waiters:
