@@ -170,11 +170,15 @@ class PluginCalls:
         if owes_disconnect and call is not None and not call.done:
             call.cancel()
             call.on_done = self._disconnect_at_last
-        else:
-            self.release()
+            return
+        if call is not None and not call.done:  # a disconnect() whose owner was cancelled once more
+            self._end_in_time(call)
+        self.release()
 
     def _disconnect_at_last(self) -> None:
-        call = self.start("disconnect", self.release)
+        self._end_in_time(self.start("disconnect", self.release))
+
+    def _end_in_time(self, call: Call) -> None:
         self._loop.call_later(LAST_DISCONNECT, lambda: None if call.done else call.cancel())
 
     def release(self) -> None:

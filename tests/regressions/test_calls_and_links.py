@@ -6,9 +6,10 @@ import threading
 
 import pytest
 
+from connmgr.calls import LAST_DISCONNECT
 from connmgr.states import ConnectionStatus as S
 from tests.unit.behaviours import UnreadableError
-from tests.unit.scripted import Scripted, supervised, virtually
+from tests.unit.scripted import Scripted, hang, supervised, virtually
 
 
 @virtually
@@ -142,3 +143,19 @@ async def test_an_exchange_that_outruns_its_deadline() -> None:
         task.cancel()
         await asyncio.wait([task])
         c.running = 0
+
+
+@virtually
+async def test_a_disconnect_that_nobody_waits_for_any_more_ends() -> None:
+    """An owner that is cancelled once more while it hangs up leaves no disconnect() behind that goes on for ever."""
+    c = Scripted()
+    c.on_disconnect = hang
+    async with supervised(c) as h:
+        await h.until(S.CONNECTED)
+        h.task.cancel()
+        await asyncio.sleep(0.1)
+        h.task.cancel()
+        await asyncio.wait([h.task], timeout=1)
+        assert c.running == 1
+        await asyncio.sleep(LAST_DISCONNECT + 1)
+        assert c.running == 0
