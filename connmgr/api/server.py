@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import fcntl
+import logging
 import os
 import stat
 from contextlib import suppress
@@ -17,6 +18,9 @@ from connmgr.api.routes import make_app
 from connmgr.errors import describe
 
 RELEASE_LIMIT = 5.0  # seconds for requests that are still being answered
+# aiohttp tells a traceback of each request that is no HTTP: whoever may open the socket could fill the log.
+# What goes wrong in a handler of ours, `problems` tells.
+_UNHEARD = logging.Logger("connmgr.api.unheard", logging.CRITICAL)  # noqa: LOG001 - on purpose not one of the tree
 MODE = 0o660  # the owner and the group of the daemon may command it
 
 
@@ -34,6 +38,7 @@ class ApiServer:
         self._runner = web.AppRunner(
             make_app(control),
             access_log=None,
+            logger=_UNHEARD,
             handle_signals=False,
             handler_cancellation=True,  # else a long poll goes on after its client has left
             lingering_time=0.0,  # nobody is sent a body that deserves to be read to its end

@@ -366,3 +366,19 @@ async def test_the_end_does_not_wait_for_long_polls(tmp_path: Path) -> None:
         assert b" 500 " not in await reader.read()
     writer.close()
     await writer.wait_closed()
+
+
+async def test_what_is_no_http_does_not_fill_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever may open the socket can send garbage; each request is answered, and none of them costs a traceback."""
+    async with serving(tmp_path, {}) as api:
+        for garbage in (
+            b"\x00\xff\n\n",
+            b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+            b"GET /\xe9 HTTP/1.1\r\n\r\n",
+        ):
+            reader, writer = await asyncio.open_unix_connection(str(api.path))
+            writer.write(garbage)
+            assert b" 400 Bad Request" in await reader.readline()
+            writer.close()
+            await writer.wait_closed()
+    assert not [record for record in caplog.records if record.name.startswith("aiohttp")]
