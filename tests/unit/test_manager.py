@@ -195,3 +195,13 @@ async def test_the_end_is_bounded() -> None:
     assert all(one.names() == ["connect", "disconnect"] for one in MADE)
     stubborn.let_go.set()
     await asyncio.sleep(1)
+
+
+async def test_post_from_another_thread() -> None:
+    """`post` may be called from any thread: the owner is told in the event loop, never touched from outside."""
+    asyncio.get_running_loop().set_debug(True)  # with it, asyncio refuses what is not thread-safe
+    async with running(entry("a")) as manager:
+        await asyncio.to_thread(manager.post, "a", "suspend")
+        async with asyncio.timeout(5):
+            while statuses(manager)["a"] != "suspended":
+                await asyncio.sleep(0.01)
