@@ -335,3 +335,17 @@ async def test_the_last_disconnect_has_a_deadline() -> None:
         assert "connmgr[press].disconnect" in {task.get_name() for task in asyncio.all_tasks()}
         await asyncio.sleep(5)
         assert "connmgr[press].disconnect" not in {task.get_name() for task in asyncio.all_tasks()}
+
+
+@virtually
+async def test_a_health_check_that_fails_for_good_needs_no_second_one() -> None:
+    """A permanent failure of a health check suspends at once, however many failures are tolerated."""
+    c = Scripted()
+
+    async def locked_out() -> bool:
+        raise AuthError("the password has expired")
+
+    c.on_check = locked_out
+    async with supervised(c, health_check_interval=10, health_check_failures=3) as h:
+        await h.until(S.SUSPENDED, within=20)
+        assert len(c.times("health_check")) == 1
