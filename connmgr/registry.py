@@ -6,14 +6,16 @@ there concerns that type alone.
 
 import importlib.util
 import inspect
+import os
 import stat
 import sys
 from collections.abc import Callable
 from concurrent.futures import wait
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from pydantic import BaseModel
@@ -84,7 +86,7 @@ class Registry:
         """
         if not folder.is_dir():
             raise RegistrationError(f"cannot load plugins from {folder}: there is no such folder")
-        _refuse_if_writable_by_all(folder)
+        _refuse_if_others_may_write(folder)
         for path in sorted(folder.glob("*.py")):
             if path.name.startswith("_"):
                 continue
@@ -172,7 +174,7 @@ class Registry:
                 self._claims[entry.name] = Claim(entry.name, origin, entry.load)
 
     def _add_file(self, path: Path, initialize: Callable[[ModuleType], None]) -> None:
-        _refuse_if_writable_by_all(path)
+        _refuse_if_others_may_write(path)
         module = _guarded(f"import the plugin file {path}", lambda: _import_file(path))
         function = getattr(module, "initialize", None)
         if inspect.iscoroutinefunction(function):
@@ -211,10 +213,18 @@ def _guarded(what: str, function: Callable[[], Any]) -> Any:  # noqa: ANN401 - w
     raise RegistrationError(f"cannot {what}: {describe(error)}") from error
 
 
+class _FromSource(SourceFileLoader):
+    """Compiles the file itself: what lies in a `__pycache__` may be somebody else's."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
 def _import_file(path: Path) -> ModuleType:
     # A name of its own, and the folder not on sys.path: a plugin called json.py must not shadow anything.
     name = f"connmgr_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
     if spec is None or spec.loader is None:
         raise RegistrationError(f"cannot import the plugin file {path}: it is no Python file")
     module = importlib.util.module_from_spec(spec)
@@ -258,13 +268,18 @@ def _checked(name: str, found: object) -> ConnectionClass:
     return found
 
 
-def _refuse_if_writable_by_all(path: Path) -> None:
+def _refuse_if_others_may_write(path: Path) -> None:
     try:
-        mode = path.stat().st_mode
+        found = path.stat()
     except OSError as error:
         raise RegistrationError(f"cannot load plugins from {path}: {describe(error)}") from None
-    if mode & stat.S_IWOTH:  # the sticky bit of a folder is no help: everybody may still add a file
-        raise RegistrationError(f"cannot load plugins from {path}: everybody may write to it; chmod o-w {path}")
+    what = f"cannot load plugins from {path}"
+    if found.st_mode & stat.S_IWOTH:  # the sticky bit of a folder is no help: everybody may still add a file
+        raise RegistrationError(f"{what}: everybody may write to it; chmod o-w {path}")
+    if found.st_uid not in (0, os.geteuid()):
+        raise RegistrationError(f"{what}: it belongs to another user; chown root {path}")
+    if found.st_mode & stat.S_IWGRP and found.st_gid not in (0, os.getegid()):
+        raise RegistrationError(f"{what}: a group that is not ours may write to it; chmod g-w {path}")
 
 
 def _home_of(connection_class: ConnectionClass) -> str:
