@@ -33,6 +33,15 @@ def delays(settings: SupervisionSettings, uniform: Callable[[float, float], floa
             n += 1
 
 
+def asked_for(settings: SupervisionSettings, seconds: float) -> float:
+    """The pause that a device asked for: never longer than a suspended connection would wait for its probe.
+
+    One answer, true or forged, must not silence a device for a day.
+    """
+    longest = max(settings.suspended_probe_interval, settings.reconnect_delay_max)
+    return min(seconds, longest) if settings.suspended_probe_interval else seconds
+
+
 def stable_at(settings: SupervisionSettings, up_since: float) -> float:
     """From when on a link that is up since `up_since` has cleared its attempts and its backoff.
 

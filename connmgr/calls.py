@@ -210,10 +210,12 @@ class PluginCalls:
             silent = not reason or isinstance(reason, Told)
             why = f"{call.method}() returned False without saying why" if silent else str(reason)[:REASON_LIMIT]
             return Outcome(Failure(Kind.TRANSIENT, why, "device"), duration)
+        shown = "None" if value is None else f"an object of type {type(value).__name__}"
+        wrong = f"{call.method}() returned {shown} where True or False was promised"
         if inspect.iscoroutine(value):
             value.close()
-        shown = "None" if value is None else f"an object of type {type(value).__name__}"
-        return self._failed(call, ContractError(f"{call.method}() returned {shown} where True or False was promised"))
+            wrong += "; a decorator hides that it is async: make its wrapper an async function too"
+        return self._failed(call, ContractError(wrong))
 
     def _failed(self, call: Call, error: BaseException) -> Outcome:
         duration = self._link.stopwatch() - call.started

@@ -255,7 +255,7 @@ class Daemon:
         The watchdog's ping is earned: it is sent from the event loop, on time, and only while every owner is at work.
         """
         loop = asyncio.get_running_loop()
-        pinged_at, late_at, told, known_dead = -1e9, -1e9, "", list[str]()
+        late_at, told, known_dead = -1e9, "", list[str]()
         while True:
             due = loop.time() + min(BEAT, (self._watchdog or BEAT) / 2)
             await asyncio.sleep(due - loop.time())
@@ -269,9 +269,8 @@ class Daemon:
             if dead != known_dead:
                 log.critical("owners have ended by a bug; restart connmgr and report it", connections=dead)
                 known_dead = dead
-            if not dead and self._watchdog is not None and loop.time() - pinged_at >= self._watchdog / 2:
+            if not dead and self._watchdog is not None:
                 self._notifier.watchdog()
-                pinged_at = loop.time()
             counts = self._counts()
             text = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "no connections"
             if text != told:

@@ -125,7 +125,11 @@ class Subscriber:
                 await self._arrived.wait()
                 self._arrived.clear()
                 while self._queue:
-                    await self._call(self._queue.popleft())
+                    try:
+                        connection = self._queue.popleft()
+                    except IndexError:  # another thread has just ended the subscription, and emptied the queue
+                        break
+                    await self._call(connection)
         finally:
             if self._thread is not None:
                 self._thread.shutdown(wait=False)

@@ -23,6 +23,7 @@ from connmgr.settings import GlobalSettings
 from connmgr.states import ConnectionStatus
 from connmgr.supervisor import Supervisor
 
+LONGEST_COMMAND = 30.0  # seconds a command is waited for; what it asked for still happens later
 STOP_MARGIN = 3.0  # seconds an owner has to stop, above its connection's disconnect_timeout
 
 log = get_logger("connmgr.manager")
@@ -244,11 +245,14 @@ class ConnectionManager:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(supervisor.command, wanted)
 
-    async def command(self, connection_id: str, command: Command | str, timeout: float = 10.0) -> dict[str, Any]:
+    async def command(self, connection_id: str, command: Command | str, timeout: float | None = None) -> dict[str, Any]:
         """Ask an owner for something and wait until it has acted (not until the device answers).
 
+        Args:
+            timeout: seconds to wait; None for as long as a disconnect may take, 30 at most.
+
         Returns:
-            The connection as in `snapshot()`.
+            The connection as in `snapshot()`, as it is then: after the timeout it may still be on its way.
 
         Raises:
             NoSuchConnectionError, ConnmgrError: as for `post`.
@@ -258,6 +262,8 @@ class ConnectionManager:
         log.info("command", connection=connection_id, command=wanted.value)
         supervisor.command(wanted)
         resting = {Command.DISCONNECT: ConnectionStatus.DISCONNECTED, Command.SUSPEND: ConnectionStatus.SUSPENDED}
+        if timeout is None:
+            timeout = min(supervisor.settings.disconnect_timeout + STOP_MARGIN, LONGEST_COMMAND)
         until = asyncio.get_running_loop().time() + timeout
         while wanted in resting and supervisor.record.status is not resting[wanted]:
             await self.events.wait(self.events.seq, min(until - asyncio.get_running_loop().time(), 1.0))

@@ -321,7 +321,7 @@ class Supervisor:
         if not self.settings.auto_reconnect:
             return None
         if failure.retry_after is not None:
-            return failure.retry_after
+            return backoff.asked_for(self.settings, failure.retry_after)
         if self._pauses is None:
             self._pauses = backoff.delays(self.settings)
         return next(self._pauses)

@@ -223,7 +223,9 @@ class Monitor:
             self.require(enough or model.fault, 22, f"{name} counts as lost without a reason: {model} {last}")
             failed_call = enough and not model.fault
         else:
-            stuck = track.running is not None or track.debt
+            # Refused because a call was stuck; that call may have returned in this very instant.
+            just_back = last is not None and last.ended is not None and last.ended >= now - EPSILON
+            stuck = track.running is not None or track.debt or (just_back and not bad_call)
             self.require(bad_call or stuck, 5, f"{name} failed after {last}")
             failed_call = bad_call
         if event.old == "connected" and now >= model.up_at + settings.stable_after - EPSILON:

@@ -359,3 +359,17 @@ async def test_old_session_cannot_break_a_new_one() -> None:
         await asyncio.sleep(100)
         assert h.has(S.CONNECTED)
         assert tasks[0].done()
+
+
+@virtually
+async def test_retry_after_is_bounded() -> None:
+    """A device that asks for a day gets as long as a suspended connection waits."""
+    c = Scripted()
+
+    async def go_away() -> bool:
+        raise RetryAfter(86_400, "come back tomorrow")
+
+    c.on_connect = go_away
+    async with supervised(c, suspended_probe_interval=300):
+        await asyncio.sleep(301)
+        assert c.times("connect") == [0, 300]
