@@ -111,7 +111,7 @@ async def test_blocked_pipe_does_not_block_the_loop(pipe: Pipe) -> None:
 async def wait_until_written(handle: LogHandle) -> None:
     """Wait until nothing is queued."""
     async with asyncio.timeout(10):
-        while handle.backlog:  # noqa: ASYNC110 - a thread sets it
+        while handle.backlog:
             await asyncio.sleep(0.01)
 
 
