@@ -9,11 +9,12 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from aiohttp import web
 
 from connmgr.api.control import Control
+from connmgr.api.problems import Handler
 from connmgr.api.routes import make_app
 from connmgr.errors import describe
 
@@ -21,6 +22,8 @@ RELEASE_LIMIT = 5.0  # seconds for requests that are still being answered
 # aiohttp tells a traceback of each request that is no HTTP: whoever may open the socket could fill the log.
 # What goes wrong in a handler of ours, `problems` tells.
 _UNHEARD = logging.Logger("connmgr.api.unheard", logging.CRITICAL)  # noqa: LOG001 - on purpose not one of the tree
+CONNECTIONS = 128  # clients at once: they take their descriptors from the same number as the devices
+LIFETIME = 60.0  # seconds of a client's connection, and to the end of its request: half a header must not hold it
 MODE = 0o660  # the owner and the group of the daemon may command it
 
 
@@ -35,8 +38,12 @@ class ApiServer:
         self.socket = socket
         self._lock: int | None = None
         self._is_ours = False
+        self._listener: asyncio.Server | None = None
+        self._asking: set[web.RequestHandler] = set()
+        app = make_app(control)
+        app.middlewares.append(self._note)
         self._runner = web.AppRunner(
-            make_app(control),
+            app,
             access_log=None,
             logger=_UNHEARD,
             handle_signals=False,
@@ -50,7 +57,7 @@ class ApiServer:
         try:
             self._take()
             await self._runner.setup()
-            await web.UnixSite(self._runner, str(self.socket)).start()
+            self._listener = await asyncio.get_running_loop().create_unix_server(self._accept, str(self.socket))
             self._is_ours = True
             self.socket.chmod(MODE)
         except OSError as error:
@@ -68,6 +75,28 @@ class ApiServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._release()
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        server = self._runner.server
+        if server is None or len(server.connections) >= CONNECTIONS:
+            return _Refusal()
+        handler = server()
+        asyncio.get_running_loop().call_later(LIFETIME, self._end, handler)
+        return handler
+
+    def _end(self, handler: web.RequestHandler) -> None:
+        if handler in self._asking:
+            handler.close()  # after its answer
+        else:
+            handler.force_close()
+
+    @web.middleware
+    async def _note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._asking.add(request.protocol)
+        try:
+            return await handler(request)
+        finally:
+            self._asking.discard(request.protocol)
 
     def _take(self) -> None:
         # The lock, unlike the socket's existence, ends with the process that holds it.
@@ -90,6 +119,9 @@ class ApiServer:
             self.socket.unlink()
 
     async def _release(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         with suppress(TimeoutError):
             async with asyncio.timeout(RELEASE_LIMIT):
                 await self._runner.cleanup()
@@ -101,3 +133,10 @@ class ApiServer:
         if self._lock is not None:
             os.close(self._lock)  # the lock file stays: unlinking it would let two daemons hold two locks
             self._lock = None
+
+
+class _Refusal(asyncio.Protocol):
+    """What a client gets that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).abort()
