@@ -199,9 +199,8 @@ class Link:
         if self.calling_session() != self.session:
             raise NotConnectedError(f"cannot use {self.name}: this belongs to a connection that is gone")
         if self.fault is not None:
-            raise NotConnectedError(
-                f"cannot use {self.name}: the link is broken ({self.fault.reason}); it is being reopened"
-            )
+            following = "it is being reopened" if self.watcher is not None else "make a new object to connect again"
+            raise NotConnectedError(f"cannot use {self.name}: the link is broken ({self.fault.reason}); {following}")
 
     async def wait_connected(self, timeout: float) -> None:
         """Return when the status is connected.

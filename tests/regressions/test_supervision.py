@@ -4,7 +4,11 @@ import asyncio
 
 from connmgr import AuthError, RetryAfter
 from connmgr.commands import Command
+from connmgr.dialing import DialLimiter
+from connmgr.events import EventLog
+from connmgr.settings import GlobalSettings
 from connmgr.states import ConnectionStatus as S
+from connmgr.supervisor import Supervisor
 from tests.unit.scripted import Scripted, Stubborn, hang, refuse, supervised, virtually
 
 
@@ -349,3 +353,35 @@ async def test_a_health_check_that_fails_for_good_needs_no_second_one() -> None:
     async with supervised(c, health_check_interval=10, health_check_failures=3) as h:
         await h.until(S.SUSPENDED, within=20)
         assert len(c.times("health_check")) == 1
+
+
+class Clumsy(Supervisor):
+    """Fails three times by a bug of its own."""
+
+    __slots__ = ()
+
+    async def _step(self) -> None:
+        if self.crashes < 3:
+            raise ZeroDivisionError("a bug of ours")
+        await super()._step()
+
+
+@virtually
+async def test_a_bug_of_ours_neither_ends_the_watch_nor_spins() -> None:
+    """It is counted and said, a second lies between two of them, and after the longest pause the link is opened."""
+    c = Scripted()
+    settings = GlobalSettings()
+    log = EventLog()
+    supervisor = Clumsy(c, settings, host="h", limiter=DialLimiter(settings), events=log)
+    owner = asyncio.create_task(supervisor.run())
+    await asyncio.sleep(0.5)
+    assert supervisor.crashes == 1
+    await asyncio.sleep(2)
+    assert supervisor.crashes == 3
+    await asyncio.sleep(59)
+    assert c.names() == []
+    await asyncio.sleep(2)
+    assert c.names() == ["connect"]
+    supervisor.stop()
+    await owner
+    await log.close()
