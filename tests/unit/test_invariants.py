@@ -133,7 +133,9 @@ class Supervision(RuleBasedStateMachine):
         self.world.pass_time(0)
         seq, status = self.world.manager.events.seq, self.world.monitor.models[found].status
         settled = {Command.DISCONNECT: "disconnected", Command.SUSPEND: "suspended"}.get(command, "connected")
-        quiet = not self.world.background
+        entry = self.world.manager._entries.get(found)
+        supervisor = entry.supervisor if entry is not None else None
+        quiet = not self.world.background and not (supervisor is not None and supervisor._redial)  # asked for before
         if quiet and status == settled and command is not Command.RECONNECT and found in self.world.owned():
             self.world.command(found, command)
             self.world.pass_time(0)
