@@ -17,6 +17,9 @@ from queue import Empty, SimpleQueue
 _PIPE_BUF = 4096
 """Bytes a pipe takes in one piece, so that lines of other processes on the same pipe stay whole beside ours."""
 
+RESERVE = 100
+"""Lines that may wait above the bound when they are urgent."""
+
 Notice = Callable[[str, int, float], bytes]
 """Makes a line of: a text, how many lines it is about, and for how many seconds it lasted."""
 
@@ -60,13 +63,19 @@ class LineWriter:
         """Lines taken and not written yet."""
         return self._put_lines - self._done_lines
 
-    def put(self, line: bytes) -> None:
-        """Take `line` (whole, with its line feed), or drop and count it when there is no room. Never waits."""
+    def put(self, line: bytes, *, urgent: bool = False) -> None:
+        """Take `line` (whole, with its line feed), or drop and count it when there is no room. Never waits.
+
+        An `urgent` one, such as the error that ends the program, has room of its own: `RESERVE` lines above the bound.
+        """
         with self._lock:
             if self._gap and self._half_is_free():
                 self._mark_gap()
             if self._closed:
                 self.dropped += 1
+            elif urgent and self.backlog < self._max_lines + RESERVE:
+                self._mark_gap()
+                self._append(line)
             elif self._gap or not self._has_room(len(line)):
                 # Once full, everything is dropped until half is free: one marked gap instead of a thousand holes.
                 if not self._gap:

@@ -206,7 +206,7 @@ class LogHandle:
         self._emit(Record(record.created, record.levelno, record.name, record.msg, record.args or (), values, error))
 
     def _emit(self, record: Record) -> None:
-        self._writer.put(self._renderer.render(record))
+        self._writer.put(self._renderer.render(record), urgent=record.level >= logging.CRITICAL)
 
 
 _active: LogHandle | None = None

@@ -279,6 +279,27 @@ def test_program_loses_nothing_at_its_end() -> None:
     assert done.returncode == 1
 
 
+def test_the_error_that_ends_the_program_has_room_of_its_own(pipe: Pipe) -> None:
+    """While the pipe is blocked and lines are dropped, a critical one is kept, at its place behind the gap."""
+    read, write = pipe
+    handle = configure("json", fd=write, max_lines=50)
+    logger = get_logger("connmgr.test")
+    for number in range(5000):
+        logger.info("record", number=number)
+    assert handle.dropped > 0
+    dropped = handle.dropped
+    logger.critical("the end is near")
+    logger.info("this one is dropped again")
+    assert handle.dropped >= dropped
+    reader = Reader(read)
+    assert handle.close(10) == 0
+    os.close(write)
+    records = reader.join()
+    events = [record["event"] for record in records]
+    assert events.count("the end is near") == 1
+    assert records[events.index("the end is near") - 1].get("lines")
+
+
 def test_stopped_reader_process() -> None:
     """With the process that reads the log stopped (SIGSTOP) the program goes on; after SIGCONT the log does too."""
     read, write = os.pipe()

@@ -32,6 +32,9 @@ async def refusal(path: str | Path, **more: object) -> Exception:
     return caught.value
 
 
+KINDS_ARE_KNOWN = Path("/sys/dev/char").exists()  # not in a bare chroot
+
+
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
@@ -47,6 +50,8 @@ async def test_what_is_no_serial_port(make: Callable[[Path], object], kind: str,
     async with asyncio.timeout(2):
         error = await refusal(tmp_path / "port")
     assert isinstance(error, PermanentError)
+    if not KINDS_ARE_KNOWN:
+        kind = kind.replace("a device of the kind mem", "not a serial port")
     assert kind in str(error)
 
 
