@@ -14,7 +14,7 @@ BODY = """
         secret = self.config["password"]
         self.last_error = f"login with {secret} failed"
         self.logger.warning("trying %s", secret, password=secret, url=f"http://me:{secret}@host/")
-        print("print", secret)
+        print(f"print {secret}\\n", end="", flush=True)  # in one piece: log lines come in between
         if self.connection_id == "bug":
             raise KeyError(secret)
         if self.connection_id == "wrong":
